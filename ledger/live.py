@@ -1,0 +1,355 @@
+"""What matters to resolution at one position: activations, freezes, kills and the catalog.
+
+`Live` is folded from events by `evolve_live`, and can be taken apart into *things* and put
+together again from them: that is how a replica starts from the compacted topic. Values inside
+are frozen and replaced, never changed in place, so that `copy` is shallow and cheap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+from uuid import UUID
+
+from ledger.catalog import Catalog, shipped_catalog
+from ledger.clock import Instant, format_instant, parse_instant
+from ledger.content import Pinned
+from ledger.events import (
+    CatalogAdopted,
+    ConfigActivated,
+    ConfigArchived,
+    ConfigCreated,
+    ConfigDeactivated,
+    ConfigRevised,
+    ConfigRolledBack,
+    Frozen,
+    LeverKilled,
+    LeverRestored,
+    Recorded,
+    RolloutChanged,
+    Unfrozen,
+)
+from ledger.schedule import frozen_clock
+from ledger.scopes import EVERYWHERE, Place, Scope
+
+Json = Any
+
+CATALOG = "catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The event behind a fact: where it is in the ledger, when, by whom and why."""
+
+    position: int
+    recorded_at: Instant
+    actor: UUID
+    reason: str
+
+    @classmethod
+    def of(cls, recorded: Recorded) -> Origin:
+        """Name the event as the origin of what it says."""
+        cause = recorded.cause
+        return cls(recorded.position, recorded.recorded_at, cause.actor, cause.reason)
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the origin."""
+        return {
+            "position": self.position,
+            "recorded_at": format_instant(self.recorded_at),
+            "actor": str(self.actor),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Origin:
+        """Read what `to_json` wrote."""
+        at = parse_instant(data["recorded_at"])
+        return cls(data["position"], at, UUID(data["actor"]), data["reason"])
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A revision put in force by an event, until another event ends it.
+
+    Orders by (priority, rank), the order in which activations of one scope are merged.
+    """
+
+    config_id: UUID
+    pinned: Pinned
+    origin: Origin
+
+    @property
+    def rank(self) -> int:
+        """Its place among activations of equal priority: later wins."""
+        return self.origin.position if self.pinned.rank is None else self.pinned.rank
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """The key by which activations of one scope are merged, ascending."""
+        return (self.pinned.priority, self.rank)
+
+    def same_effect(self, other: Activation | None) -> bool:
+        """Tell whether both put the same in force: rank, revision, window and rollout."""
+        return other is not None and (
+            (self.rank, self.pinned.revision, self.pinned.window, self.pinned.rollout)
+            == (other.rank, other.pinned.revision, other.pinned.window, other.pinned.rollout)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """A freeze of one place over [begin, end); `end` is None while it is in force."""
+
+    origin: Origin
+    end: Instant | None = None
+
+    @property
+    def begin(self) -> Instant:
+        """The instant at which the clock of windows stands still."""
+        return self.origin.recorded_at
+
+    def holds(self, at: Instant) -> bool:
+        """Tell whether an instant lies inside."""
+        return self.begin <= at and (self.end is None or at < self.end)
+
+
+@dataclass(slots=True)
+class Live:
+    """The state of the ledger at `position`, as far as resolution needs it."""
+
+    position: int = 0
+    recorded_at: Instant = 0
+    catalog: Catalog = field(default_factory=shipped_catalog)
+    catalog_origin: Origin | None = None
+    activations: dict[UUID, Activation] = field(default_factory=dict)
+    by_place: dict[Place, tuple[Activation, ...]] = field(default_factory=dict)
+    freezes: dict[Place, tuple[Freeze, ...]] = field(default_factory=dict)
+    kills: dict[str, Origin] = field(default_factory=dict)
+
+    def copy(self) -> Live:
+        """Return an independent Live; what is inside is shared, for it never changes."""
+        return Live(
+            self.position,
+            self.recorded_at,
+            self.catalog,
+            self.catalog_origin,
+            dict(self.activations),
+            dict(self.by_place),
+            dict(self.freezes),
+            dict(self.kills),
+        )
+
+    def clock(self, place: Place, at: Instant) -> Instant:
+        """Read the window clock of the configs at a place: `at`, unless a freeze holds it."""
+        if not self.freezes:
+            return at
+        freezes = self.freezes.get(EVERYWHERE, ())
+        if place != EVERYWHERE:
+            freezes += self.freezes.get(place, ())
+        return frozen_clock(at, [(freeze.begin, freeze.end) for freeze in freezes])
+
+    def frozen(self, place: Place) -> tuple[Place, Freeze] | None:
+        """Find the freeze now in force that covers a place, the global one first."""
+        for covering in (EVERYWHERE, place):
+            for freeze in self.freezes.get(covering, ()):
+                if freeze.end is None:
+                    return covering, freeze
+        return None
+
+    def any_freeze(self) -> tuple[Place, Freeze] | None:
+        """Find any freeze now in force."""
+        for place in sorted(self.freezes):
+            found = self.frozen(place)
+            if found is not None:
+                return found
+        return None
+
+
+def evolve_live(live: Live, recorded: Recorded) -> list[str]:
+    """Bring `live` from the position before an event to the event's own.
+
+    Returns the ids of the things that changed or went (see `thing`).
+    """
+    live.position = recorded.position
+    live.recorded_at = recorded.recorded_at
+    match event := recorded.event:
+        case ConfigActivated() | ConfigRolledBack() | RolloutChanged():
+            activate(live, Activation(event.config_id, event.pinned, Origin.of(recorded)))
+            return [str(event.config_id)]
+        case ConfigDeactivated() | ConfigArchived():
+            deactivate(live, event.config_id)
+            return [str(event.config_id)]
+        case Frozen():
+            return _freeze(live, event.place, Origin.of(recorded))
+        case Unfrozen():
+            return _unfreeze(live, event.place, recorded.recorded_at)
+        case LeverKilled():
+            live.kills[event.lever] = Origin.of(recorded)
+            return [f"kill:{event.lever}"]
+        case LeverRestored():
+            live.kills.pop(event.lever, None)
+            return [f"kill:{event.lever}"]
+        case CatalogAdopted():
+            live.catalog = event.catalog
+            live.catalog_origin = Origin.of(recorded)
+            return [CATALOG]
+        case ConfigCreated() | ConfigRevised():
+            return []
+    assert_never(event)
+
+
+def activate(live: Live, activation: Activation) -> None:
+    """Put an activation in force in place of the config's earlier one."""
+    deactivate(live, activation.config_id)
+    live.activations[activation.config_id] = activation
+    place = activation.pinned.place
+    there = live.by_place.get(place, ())
+    index = bisect_left(there, activation.order, key=lambda other: other.order)
+    live.by_place[place] = (*there[:index], activation, *there[index:])
+
+
+def deactivate(live: Live, config_id: UUID) -> None:
+    """End a config's activation, if it has one."""
+    ended = live.activations.pop(config_id, None)
+    if ended is None:
+        return
+    place = ended.pinned.place
+    left = tuple(other for other in live.by_place[place] if other is not ended)
+    if left:
+        live.by_place[place] = left
+    else:
+        del live.by_place[place]
+
+
+def _freeze(live: Live, place: Place, origin: Origin) -> list[str]:
+    live.freezes[place] = (*live.freezes.get(place, ()), Freeze(origin))
+    return [_freeze_id(place)]
+
+
+def _unfreeze(live: Live, place: Place, at: Instant) -> list[str]:
+    before = sorted(live.freezes)
+    live.freezes[place] = tuple(
+        Freeze(freeze.origin, at) if freeze.end is None else freeze
+        for freeze in live.freezes.get(place, ())
+    )
+    _forget_spent_freezes(live)
+    return [_freeze_id(there) for there in before]
+
+
+def _forget_spent_freezes(live: Live) -> None:
+    # An ended freeze still holds the clock only through a freeze that began inside it and is
+    # in force: everything from now on lies after its end. The others would grow for ever.
+    kept = {f for freezes in live.freezes.values() for f in freezes if f.end is None}
+    while True:
+        begins = [freeze.begin for freeze in kept]
+        more = {
+            freeze
+            for freezes in live.freezes.values()
+            for freeze in freezes
+            if freeze not in kept and any(freeze.holds(begin) for begin in begins)
+        }
+        if not more:
+            break
+        kept |= more
+    remaining = {
+        place: tuple(freeze for freeze in freezes if freeze in kept)
+        for place, freezes in live.freezes.items()
+    }
+    live.freezes = {place: freezes for place, freezes in remaining.items() if freezes}
+
+
+# --- Things: a Live taken apart, as the compacted topic carries it ---
+
+
+def _freeze_id(place: Place) -> str:
+    return f"freeze:{place.scope.value}:{place.ref}"
+
+
+def things(live: Live) -> dict[str, dict[str, Json]]:
+    """Take a Live apart into its things by id; deterministic."""
+    ids = [
+        *([CATALOG] if live.catalog_origin else []),
+        *(f"kill:{lever}" for lever in sorted(live.kills)),
+        *(_freeze_id(place) for place in sorted(live.freezes)),
+        *sorted(str(config_id) for config_id in live.activations),
+    ]
+    found = ((thing_id, thing(live, thing_id)) for thing_id in ids)
+    return {thing_id: value for thing_id, value in found if value is not None}
+
+
+def thing(live: Live, thing_id: str) -> dict[str, Json] | None:
+    """Write one thing, or None when it is no longer there."""
+    kind, _, name = thing_id.partition(":")
+    match kind:
+        case "catalog":
+            return _catalog_thing(live)
+        case "kill":
+            killed = live.kills.get(name)
+            return killed and {"kind": "kill", "lever": name, "origin": killed.to_json()}
+        case "freeze":
+            scope, _, ref = name.partition(":")
+            return _freeze_thing(live, Place(Scope(scope), ref))
+    activation = live.activations.get(UUID(thing_id))
+    return activation and {
+        "kind": "config",
+        "config_id": thing_id,
+        "activation": activation.pinned.to_json(),
+        "origin": activation.origin.to_json(),
+    }
+
+
+def _catalog_thing(live: Live) -> dict[str, Json] | None:
+    origin = live.catalog_origin
+    return origin and {
+        "kind": CATALOG,
+        "catalog": live.catalog.to_json(),
+        "origin": origin.to_json(),
+    }
+
+
+def _freeze_thing(live: Live, place: Place) -> dict[str, Json] | None:
+    freezes = live.freezes.get(place)
+    return freezes and {
+        "kind": "freeze",
+        "scope": place.scope.value,
+        "scope_ref": place.ref,
+        "freezes": [
+            {
+                "origin": freeze.origin.to_json(),
+                "end": None if freeze.end is None else format_instant(freeze.end),
+            }
+            for freeze in freezes
+        ],
+    }
+
+
+def assemble(position: int, recorded_at: Instant, parts: Iterable[Mapping[str, Json]]) -> Live:
+    """Put a Live together from its things, in any order."""
+    live = Live(position, recorded_at)
+    for part in parts:
+        _restore(live, part)
+    return live
+
+
+def _restore(live: Live, part: Mapping[str, Json]) -> None:
+    match part["kind"]:
+        case "catalog":
+            live.catalog = Catalog.from_json(part["catalog"])
+            live.catalog_origin = Origin.from_json(part["origin"])
+        case "kill":
+            live.kills[part["lever"]] = Origin.from_json(part["origin"])
+        case "freeze":
+            place = Place(Scope(part["scope"]), part["scope_ref"])
+            live.freezes[place] = tuple(_restored_freeze(data) for data in part["freezes"])
+        case "config":
+            pinned = Pinned.from_json(part["activation"])
+            origin = Origin.from_json(part["origin"])
+            activate(live, Activation(UUID(part["config_id"]), pinned, origin))
+
+
+def _restored_freeze(data: Mapping[str, Json]) -> Freeze:
+    end = None if data["end"] is None else parse_instant(data["end"])
+    return Freeze(Origin.from_json(data["origin"]), end)
