@@ -1,0 +1,59 @@
+"""Settings, read from the environment with the prefix LIVEOPS_."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def default_home() -> Path:
+    """Choose the folder for the embedded servers' data.
+
+    For root it is the system folder for variable state: PostgreSQL runs as a user of its own,
+    which could not reach a folder inside root's home.
+    """
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/liveops-ledger/home")
+    return user_data_path("liveops-ledger")
+
+
+class Settings(BaseSettings):
+    """Every setting of the program; each is an environment variable LIVEOPS_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVEOPS_", extra="ignore", frozen=True)
+
+    enabled: bool = Field(True, description="false: everything resolves to catalog defaults")
+    global_freeze: bool = Field(False, description="true: this process refuses every change")
+    dryrun_turns: int = Field(50, ge=1, description="synthetic turns of one dry run")
+    preview_max_docs: int = Field(50, ge=1, description="most configs that one list page holds")
+    resolver_cache_ttl_ms: int = Field(
+        60_000, ge=0, description="longest a turn's answer is kept by a replica, in milliseconds"
+    )
+    bounds_strict: bool = Field(
+        True, description="true: a value far outside its bounds refuses the activation"
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL of the ledger; unset: an embedded one is started"
+    )
+    kafka_bootstrap: str | None = Field(
+        None, description="Kafka brokers, host:port[,host:port]; unset: an embedded one is started"
+    )
+    topic_prefix: str = Field(
+        "liveops", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="what topic names begin with"
+    )
+    catalog: Path | None = Field(
+        None, description="lever catalog file of another game; unset: the shipped catalog"
+    )
+    home: Path = Field(
+        default_factory=default_home, description="folder of the embedded servers' data"
+    )
+    host: str = Field("127.0.0.1", description="address that the HTTP API listens on")
+    port: int = Field(8700, ge=0, le=65535, description="port of the HTTP API; 0: any free one")
+    admin_token: SecretStr | None = Field(
+        None, description="the administrator's bearer token; `liveops up` makes one if unset"
+    )
