@@ -26,6 +26,7 @@ def parse_instant(text: str) -> Instant:
         to_datetime(at)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{text[:40]!r} is not an instant: {error}") from None
+    return at
 
 
 def _microseconds_only(text: str) -> str:

@@ -1,0 +1,38 @@
+# install, run, check, test, docs, bench: CI calls the same. All but install make .venv when it is missing.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := run
+.PHONY: install run check test docs bench lock
+
+install: .venv/installed ## make .venv with everything, at the locked versions
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "LiveOps Ledger needs Python 3.11 to 3.14; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: install ## start everything on this machine, play the tour, stay up
+	$(BIN)/liveops up --tour
+
+check: install ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: install ## the whole default suite, on two cores
+	$(BIN)/pytest -n 2 --dist worksteal
+
+docs: install ## write the generated pages anew
+	$(BIN)/python -m docs.generate
+
+bench: install ## measure, and write the tables in benchmarks/
+	$(BIN)/python -m benchmarks
+
+lock: ## resolve requirements.lock anew for every supported Python and platform
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --no-annotate --extra server --extra embedded --group dev \
+		--output-file requirements.lock pyproject.toml
