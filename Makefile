@@ -7,10 +7,10 @@ BIN := .venv/bin
 
 install: .venv/installed ## make .venv with everything, at the locked versions
 
-.venv/installed: requirements.lock pyproject.toml
+.venv/installed: requirements-dev.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 15) else "LiveOps Ledger needs Python 3.11 to 3.14; name one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -32,7 +32,9 @@ docs: install ## write the generated pages anew
 bench: install ## measure, and write the tables in benchmarks/
 	$(BIN)/python -m benchmarks
 
-lock: ## resolve requirements.lock anew for every supported Python and platform
-	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-header --no-annotate --extra server --extra embedded --group dev \
-		--output-file requirements.lock pyproject.toml
+RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --extra server --extra embedded
+
+lock: ## resolve the locked versions anew, for every supported Python and platform
+	$(RESOLVE) --group dev --output-file requirements-dev.lock pyproject.toml
+	$(RESOLVE) --constraint requirements-dev.lock --group build --output-file requirements.lock pyproject.toml

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from ledger.catalog import Catalog, Rule
+from ledger.catalog import Catalog
 from ledger.clock import Instant, format_instant
+from ledger.levers import Rule
 from ledger.live import Activation, Live, Origin
 from ledger.rollout import Rollout, unit_text
 from ledger.scopes import Context, Place, Scope
