@@ -255,9 +255,7 @@ def _earlier(state: State, config: Config, revision: int | None) -> Activation:
 
 def _restoring(activation: Activation, *, break_glass: bool) -> ConfigRolledBack:
     pinned = activation.pinned.ranked(activation.rank)
-    return ConfigRolledBack(
-        activation.config_id, pinned, activation.origin.position, break_glass
-    )
+    return ConfigRolledBack(activation.config_id, pinned, activation.origin.position, break_glass)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ LedgerError
 ├── StreamMoved              what the change was decided on no longer holds: decide again
 ├── RequestReused            422  the idempotency key belongs to another request
 ├── FutureInstant            422  an as-of instant that has not happened yet
-├── ClockBehind              503  the database's clock is behind the ledger: writing would lie about time
+├── ClockBehind              503  the database's clock is behind the ledger
 └── LedgerUnavailable        503  the database is away: retry later
 """
 

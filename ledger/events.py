@@ -365,7 +365,7 @@ def _recorded(position: int, recorded_at: Instant, members: Mapping[str, Json]) 
 def _event(kind: str, version: int, config_id: UUID, data: dict[str, Json]) -> Event:
     known = EVENT_TYPES.get(kind)
     if known is None or version > known.VERSION:
-        raise ValueError(f"event {kind} v{version} was written by a newer version of LiveOps Ledger")
+        raise ValueError(f"event {kind} v{version} was written by a newer LiveOps Ledger")
     while version < known.VERSION:
         data = UPCASTS[kind, version](data)
         version += 1

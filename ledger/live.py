@@ -287,42 +287,50 @@ def thing(live: Live, thing_id: str) -> dict[str, Json] | None:
         case "catalog":
             return _catalog_thing(live)
         case "kill":
-            killed = live.kills.get(name)
-            return killed and {"kind": "kill", "lever": name, "origin": killed.to_json()}
+            return _kill_thing(live, name)
         case "freeze":
             scope, _, ref = name.partition(":")
             return _freeze_thing(live, Place(Scope(scope), ref))
-    activation = live.activations.get(UUID(thing_id))
-    return activation and {
-        "kind": "config",
-        "config_id": thing_id,
-        "activation": activation.pinned.to_json(),
-        "origin": activation.origin.to_json(),
-    }
+    return _config_thing(live, UUID(thing_id))
 
 
 def _catalog_thing(live: Live) -> dict[str, Json] | None:
     origin = live.catalog_origin
-    return origin and {
-        "kind": CATALOG,
-        "catalog": live.catalog.to_json(),
-        "origin": origin.to_json(),
-    }
+    if origin is None:
+        return None
+    return {"kind": CATALOG, "catalog": live.catalog.to_json(), "origin": origin.to_json()}
+
+
+def _kill_thing(live: Live, lever: str) -> dict[str, Json] | None:
+    killed = live.kills.get(lever)
+    if killed is None:
+        return None
+    return {"kind": "kill", "lever": lever, "origin": killed.to_json()}
 
 
 def _freeze_thing(live: Live, place: Place) -> dict[str, Json] | None:
-    freezes = live.freezes.get(place)
-    return freezes and {
-        "kind": "freeze",
-        "scope": place.scope.value,
-        "scope_ref": place.ref,
-        "freezes": [
-            {
-                "origin": freeze.origin.to_json(),
-                "end": None if freeze.end is None else format_instant(freeze.end),
-            }
-            for freeze in freezes
-        ],
+    freezes = [
+        {
+            "origin": freeze.origin.to_json(),
+            "end": None if freeze.end is None else format_instant(freeze.end),
+        }
+        for freeze in live.freezes.get(place, ())
+    ]
+    if not freezes:
+        return None
+    where = {"scope": place.scope.value, "scope_ref": place.ref}
+    return {"kind": "freeze", **where, "freezes": freezes}
+
+
+def _config_thing(live: Live, config_id: UUID) -> dict[str, Json] | None:
+    activation = live.activations.get(config_id)
+    if activation is None:
+        return None
+    return {
+        "kind": "config",
+        "config_id": str(config_id),
+        "activation": activation.pinned.to_json(),
+        "origin": activation.origin.to_json(),
     }
 
 
