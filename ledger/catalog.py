@@ -1,0 +1,85 @@
+"""The levers of a game: what can be set, within which bounds, and what holds by default.
+
+A catalog is read whole or refused whole. One that was adopted lives in the ledger for ever and
+is read again at every replay: what `Catalog.from_json` accepted once, it must go on accepting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ledger.catalog_file import read_catalog
+from ledger.errors import NotFound
+from ledger.levers import Field, Lever, LeverType, Rule
+from ledger.values import is_normal
+
+__all__ = ["Catalog", "Field", "Lever", "LeverType", "Rule", "shipped_catalog"]
+
+Json = Any
+
+GATES = "gates"
+OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All levers of a game by name, in the file's order. Nothing in it is ever changed.
+
+    `defaults` is what resolution starts from: copy it, and never change a value inside.
+    `attributes` maps the attributes that contexts may carry to CEL types, None if undeclared.
+    """
+
+    levers: Mapping[str, Lever] = field(repr=False)
+    rules: tuple[Rule, ...] = ()
+    attributes: Mapping[str, str] | None = None
+    version: int = 1
+    source: str | None = None
+    names: tuple[str, ...] = field(init=False, repr=False)
+    defaults: dict[str, Json] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        defaults = {name: lever.default for name, lever in self.levers.items()}
+        object.__setattr__(self, "defaults", defaults)
+        # Answers list the levers in this order: catalogs that order them otherwise are not equal.
+        object.__setattr__(self, "names", tuple(defaults))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Json]) -> Catalog:
+        """Read a catalog file; raises CatalogError with every lever that is wrong and why."""
+        return cls(*read_catalog(data))
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the catalog so that `from_json` reads an equal one, with its rules spelt out."""
+        written: dict[str, Json] = {"catalog_version": self.version}
+        if self.source is not None:
+            written["source"] = self.source
+        written["levers"] = [lever.to_json() for lever in self.levers.values()]
+        written["rules"] = [rule.to_json() for rule in self.rules]
+        if self.attributes is not None:
+            written["attributes"] = dict(self.attributes)
+        return written
+
+    def kill_value(self, lever: str) -> Json:
+        """Give what a killed lever resolves to: `off` for a gate, else its default."""
+        known = self.levers.get(lever)
+        if known is None:
+            raise NotFound(f"There is no lever {lever[:128]!r} in the catalog.")
+        if known.group != GATES or known.type is not LeverType.ENUM:
+            return known.default
+        return next((off for off in known.values or () if off.casefold() == OFF), known.default)
+
+    def accepts(self, lever: str, value: Json) -> bool:
+        """Tell whether a stored value still has the lever's normal form, whatever its bounds."""
+        known = self.levers.get(lever)
+        return known is not None and is_normal(known, value)
+
+
+@cache
+def shipped_catalog() -> Catalog:
+    """Read the catalog that comes with the program."""
+    return Catalog.from_json(json.loads(files("ledger").joinpath("catalog.json").read_bytes()))

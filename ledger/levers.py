@@ -1,0 +1,111 @@
+"""The levers of a game, one by one: type, bounds, default, and the rules between two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+Json = Any
+Number = int | float
+
+
+class LeverType(StrEnum):
+    """The types that a lever can have."""
+
+    INTEGER = "integer"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    ENUM = "enum"
+    ENUM_LIST = "enum_list"
+    OBJECT = "object"
+    DURATION = "duration"
+
+
+NUMERIC = frozenset({LeverType.INTEGER, LeverType.FLOAT, LeverType.DURATION})
+CHOICE = frozenset({LeverType.ENUM, LeverType.ENUM_LIST})
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an object lever: a bounded number, a boolean or an enum."""
+
+    type: LeverType
+    min: Number | None = None
+    max: Number | None = None
+    values: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the field as a catalog file has it."""
+        return {"type": self.type.value, **_limits(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """One typed, bounded knob. Durations, their bounds too, are in seconds."""
+
+    name: str
+    group: str
+    type: LeverType
+    default: Json
+    min: Number | None = None
+    max: Number | None = None
+    values: tuple[str, ...] | None = None
+    fields: Mapping[str, Field] | None = None
+    unit: str | None = None
+    critical: bool = False
+    description: str = ""
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the lever as a catalog file has it, without what is absent."""
+        written: dict[str, Json] = {
+            "name": self.name,
+            "group": self.group,
+            "type": self.type.value,
+            "default": self.default,
+            **_limits(self),
+        }
+        if self.fields is not None:
+            written["fields"] = {name: field.to_json() for name, field in self.fields.items()}
+        if self.unit is not None:
+            written["unit"] = self.unit
+        return {**written, "critical": self.critical, "description": self.description}
+
+
+Shape = Lever | Field
+"""What a value must fit: both have `type`, `min`, `max` and `values`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule between two numeric levers: the value of `lower` is at most that of `upper`."""
+
+    lower: str
+    upper: str
+
+    @property
+    def levers(self) -> tuple[str, str]:
+        """Name the two levers."""
+        return (self.lower, self.upper)
+
+    def holds(self, values: Mapping[str, Json]) -> bool:
+        """Tell whether the values keep the rule; a missing lever breaks nothing."""
+        if self.lower not in values or self.upper not in values:
+            return True
+        return bool(values[self.lower] <= values[self.upper])
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the rule as a catalog file has it."""
+        return {"at_most": [self.lower, self.upper]}
+
+
+def _limits(shape: Shape) -> dict[str, Json]:
+    limits: dict[str, Json] = {}
+    if shape.min is not None:
+        limits["min"] = shape.min
+    if shape.max is not None:
+        limits["max"] = shape.max
+    if shape.values is not None:
+        limits["values"] = list(shape.values)
+    return limits
