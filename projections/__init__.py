@@ -1,0 +1,1 @@
+"""What is derived from the ledger: views in Postgres and topics in Kafka."""

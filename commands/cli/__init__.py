@@ -1,0 +1,27 @@
+"""The command line: `liveops`."""
+
+from __future__ import annotations
+
+import click
+
+from commands.cli import audit, configs, levers, places, resolve, servers
+
+HELP = {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(context_settings=HELP)
+@click.version_option(package_name="liveops-ledger")
+def app() -> None:
+    """Operate a live game's configuration ledger.
+
+    Verbs that ask or change a ledger talk to a running server. They find it by --url and --token,
+    by LIVEOPS_URL and LIVEOPS_TOKEN, or by what `liveops up` left in its home folder.
+
+    Exit codes: 0 done; 1 refused; 2 wrong usage; 3 nothing answers; 4 not allowed; 5 not found.
+    """
+
+
+for command in (*servers.COMMANDS, *places.COMMANDS, *resolve.COMMANDS, *audit.COMMANDS):
+    app.add_command(command)
+app.add_command(configs.config)
+app.add_command(levers.lever)

@@ -1,0 +1,135 @@
+"""What all verbs that talk to a server share: where it is, how answers are shown, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import click
+import orjson
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from commands.client import Api, ApiProblem, ApiUnreachable
+from commands.settings import Settings
+
+Json = Any
+Verb = Callable[..., None]
+
+READY_FILE = "ready.json"
+
+REFUSED, UNREACHABLE, NOT_ALLOWED, NOT_FOUND = 1, 3, 4, 5
+_EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 503: UNREACHABLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A connection to the server, and the paper that answers are written on."""
+
+    api: Api
+    as_json: bool
+    console: Console = field(default_factory=Console)
+
+    def answer(self, answer: Json, show: Callable[[Json], RenderableType]) -> None:
+        """Print an answer: as it came for machines, shown for people."""
+        if self.as_json:
+            click.echo(orjson.dumps(answer, option=orjson.OPT_INDENT_2).decode())
+        else:
+            self.console.print(show(answer))
+
+    def change(self, path: str, body: Mapping[str, Json]) -> None:
+        """Give a command and print its outcome."""
+        self.answer(self.api.post(path, given(body)), outcome)
+
+
+def talking(verb: Verb) -> Verb:
+    """Give a verb the options of a connection, a Desk, and the exit codes of refusals."""
+
+    @click.option("--url", envvar="LIVEOPS_URL", help="The server's address.")
+    @click.option("--token", envvar="LIVEOPS_TOKEN", help="The bearer token.")
+    @click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+    @functools.wraps(verb)
+    def run(
+        *args: Json, url: str | None, token: str | None, as_json: bool, **options: Json
+    ) -> None:
+        try:
+            with Api(*_server(url, token)) as api:
+                verb(Desk(api, as_json), *args, **options)
+        except ApiProblem as problem:
+            _leave(problem, as_json=as_json)
+        except ApiUnreachable as away:
+            click.echo(f"{away}\nStart a server with `liveops up`, or name one by --url.", err=True)
+            sys.exit(UNREACHABLE)
+
+    return run
+
+
+def _server(url: str | None, token: str | None) -> tuple[str, str]:
+    if url and token:
+        return url, token
+    running = _left_by_up()
+    url, token = url or running.get("url"), token or running.get("token")
+    if not url or not token:
+        raise click.UsageError(
+            "which server? Start one with `liveops up`, or give --url and --token "
+            "(or LIVEOPS_URL and LIVEOPS_TOKEN)"
+        )
+    return url, token
+
+
+def _left_by_up() -> dict[str, str]:
+    try:
+        running: dict[str, str] = orjson.loads((Settings().home / READY_FILE).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return running
+
+
+def _leave(refused: ApiProblem, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(orjson.dumps(refused.problem, option=orjson.OPT_INDENT_2).decode(), err=True)
+    else:
+        click.echo(f"Refused ({refused.status}): {refused}", err=True)
+        for error in refused.problem.get("errors", ()):
+            click.echo(f"  {error.get('pointer') or '/'}: {error['detail']}", err=True)
+    sys.exit(_EXITS.get(refused.status, REFUSED))
+
+
+def given(members: Mapping[str, Json]) -> dict[str, Json]:
+    """Leave out what was not said."""
+    return {
+        name: value
+        for name, value in members.items()
+        if value is not None and value is not False and value != ()
+    }
+
+
+def outcome(answer: Mapping[str, Json]) -> str:
+    """Say in a line or a few what a command led to."""
+    lines = [f"[green]done[/] at position {answer['position']}, {answer.get('recorded_at', '')}"]
+    if "config_id" in answer:
+        lines.insert(
+            0, f"config {answer['config_id']} · revision {answer['revision']} · {answer['status']}"
+        )
+    lines += [
+        f"[yellow]{violation['severity']}[/] {violation['message']}"
+        for violation in answer.get("violations", ())
+    ]
+    return "\n".join(lines)
+
+
+def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
+    """Lay rows out in columns, `heading=member`."""
+    laid = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        laid.add_row(*(_cell(row.get(member)) for member in columns.values()))
+    return laid
+
+
+def _cell(value: Json) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
