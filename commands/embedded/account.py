@@ -80,7 +80,7 @@ def _account_named(name: str) -> Account | None:
 def _made_account() -> Account | None:
     for argv in _ways_to_make_it():
         if shutil.which(argv[0]):
-            subprocess.run(argv, check=False, capture_output=True, timeout=30)  # noqa: S603
+            subprocess.run(argv, check=False, capture_output=True, timeout=30)
             # Looked up even after a failure: another program may have made it meanwhile.
             if found := _account_named(SYSTEM_USER):
                 return found

@@ -124,7 +124,7 @@ def _initdb(data: Path, account: Account | None, password: str, *, durable: bool
 
 
 def _run(argv: list[str], account: Account | None, cwd: Path) -> None:
-    done = subprocess.run(  # noqa: S603 - argv is ours, no shell
+    done = subprocess.run(
         argv,
         check=False,
         capture_output=True,

@@ -1,7 +1,7 @@
-"""A PostgreSQL server that an earlier program left running on our data folder.
+"""Processes that an earlier program left running on a folder of ours.
 
-A process counts as ours only when it is a `postgres` whose working directory is that folder:
-every process of a server has it, and no other program does.
+A process is recognised by the folder it works on, never by its name or number alone, so that
+nothing else on the machine is ever touched.
 """
 
 from __future__ import annotations
@@ -14,51 +14,60 @@ import psutil
 
 from commands.embedded.errors import EmbeddedServerError
 
+Steps = Sequence[tuple[signal.Signals, float]]
 
-def end_leftover(data: Path) -> None:
-    """Stop whatever still runs on this data folder, and nothing else.
+_NOTICE_SECONDS = 5.0
+"""How long a backend gets to notice by itself that its postmaster is gone."""
+
+
+def end_leftover_postgres(data: Path, farewell: Steps) -> None:
+    """Stop whatever server still runs on this data folder.
 
     A lock file whose process is gone is left to PostgreSQL, which checks the shared memory too.
     """
     lock = data / "postmaster.pid"
-    if (named := _process_named(lock)) is None:
+    if (named := _first_number(lock)) is None:
         return
     if servers := servers_on(data):
-        _end(servers, named)
+        postmaster = [process for process in servers if process.pid == named]
+        end(postmaster, farewell)
+        _, others = psutil.wait_procs(servers, timeout=_NOTICE_SECONDS)
+        end(others, ((signal.SIGQUIT, 5.0),))
     elif psutil.pid_exists(named):
         # The number has gone to another program, which PostgreSQL would take for a server.
         lock.unlink()
 
 
 def servers_on(data: Path) -> list[psutil.Process]:
-    """Every process of a PostgreSQL server on this data folder."""
-    processes = psutil.process_iter(["name", "cwd"])
-    return [process for process in processes if _belongs_to(process, data)]
+    """Every process of a PostgreSQL server on this data folder: all of them work inside it."""
+    return [
+        process
+        for process in psutil.process_iter(["name", "cwd"])
+        if (process.info["name"] or "").startswith("postgres") and process.info["cwd"] == str(data)
+    ]
 
 
-def _belongs_to(process: psutil.Process, data: Path) -> bool:
-    name, folder = process.info["name"], process.info["cwd"]
-    return bool(name and folder and name.startswith("postgres") and Path(folder) == data)
+def programs_naming(folder: Path, program: str) -> list[psutil.Process]:
+    """Every process of this program whose command line names something inside the folder."""
+    inside = f"{folder}/"
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.info["name"] == program
+        and any(word.startswith(inside) for word in process.info["cmdline"] or ())
+    ]
 
 
-def _process_named(lock: Path) -> int | None:
-    try:
-        return int(lock.read_text().split("\n", 1)[0])
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _end(servers: Sequence[psutil.Process], postmaster: int) -> None:
-    """Ask the postmaster first; processes without one get the time to notice that it is gone."""
-    main = [process for process in servers if process.pid == postmaster]
-    _send(main, signal.SIGINT)
-    _, alive = psutil.wait_procs(servers, timeout=30 if main else 5)
-    _send(alive, signal.SIGQUIT)
-    _, alive = psutil.wait_procs(alive, timeout=5)
-    _send(alive, signal.SIGKILL)
-    _, alive = psutil.wait_procs(alive, timeout=5)
+def end(processes: Sequence[psutil.Process], farewell: Steps) -> None:
+    """Send each signal in turn, with its grace, then kill. Raises EmbeddedServerError."""
+    alive = list(processes)
+    for number, grace in (*farewell, (signal.SIGKILL, 5.0)):
+        _send(alive, number)
+        _, left = psutil.wait_procs(alive, timeout=grace)
+        # A process that nobody has waited for is dead all the same.
+        alive = [process for process in left if not _is_zombie(process)]
     if alive:
-        raise EmbeddedServerError(f"An earlier PostgreSQL does not end: {alive}")
+        raise EmbeddedServerError(f"An earlier process does not end, not even killed: {alive}")
 
 
 def _send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -67,3 +76,17 @@ def _send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
             process.send_signal(number)
         except psutil.NoSuchProcess:
             continue
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _first_number(lock: Path) -> int | None:
+    try:
+        return int(lock.read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return None

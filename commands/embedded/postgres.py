@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -13,31 +11,39 @@ import psycopg
 
 from commands.embedded.cluster import SUPERUSER, Cluster, erase_cluster, open_cluster, server_env
 from commands.embedded.errors import EmbeddedServerError
-from commands.embedded.leftovers import end_leftover
-from commands.embedded.process import LOOPBACK, ChildProcess, free_port, last_lines
+from commands.embedded.leftovers import end_leftover_postgres
+from commands.embedded.part import Part
+from commands.embedded.process import (
+    LOOPBACK,
+    UNWATCHED,
+    ChildProcess,
+    Watch,
+    free_port,
+    last_lines,
+)
 
 _READY_SECONDS = 120.0
 """Long, because a server that was killed replays its log before it answers."""
 
 _PORT_TRIES = 5
-_FAST_THEN_IMMEDIATE = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0))
 _DEFAULTS = {"timezone": "UTC", "log_timezone": "UTC", "unix_socket_directories": ""}
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(Part):
     """A PostgreSQL server on loopback, with its data below `home`.
 
     Only who knows the password can connect: it is in `home/postgres.password`, mode 0600. The
     wheel has neither TLS nor ICU. Not thread-safe; one program at a time per home.
     """
 
-    name = "postgres"
+    farewell = ((signal.SIGINT, 30.0), (signal.SIGQUIT, 5.0))
+    """A fast shutdown: connections are cut, everything committed is kept. Then an immediate one."""
 
     def __init__(self, home: Path, *, settings: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__("postgres")
         self.home = home
         self._settings = {**_DEFAULTS, **settings}
         self._cluster: Cluster | None = None
-        self._process: ChildProcess | None = None
         self._port: int | None = None
 
     @property
@@ -47,55 +53,35 @@ class EmbeddedPostgres:
             raise EmbeddedServerError("PostgreSQL has not been started")
         return _url(self._cluster, self._port)
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's process id. Raises EmbeddedServerError before the first start."""
-        if self._process is None:
-            raise EmbeddedServerError("PostgreSQL has not been started")
-        return self._process.pid
-
-    @property
-    def running(self) -> bool:
-        """Whether the server is alive."""
-        return self._process is not None and self._process.running
-
-    def start(self) -> None:
+    def start(self, watch: Watch = UNWATCHED) -> None:
         """Start it, or start it again after it died; return once it answers.
 
         Ends a server that an earlier program left on the same data. Raises EmbeddedServerError.
         """
-        if self._process is not None and self.running and _answers(self._process, self.url):
+        if self.running and _answers(self.url):
             return  # asked, not assumed: a process that was just killed still counts as running
+        self.stop()
         durable = self._settings.get("fsync", "on") != "off"
         self._cluster = open_cluster(self.home, durable=durable)
-        end_leftover(self._cluster.data)
+        end_leftover_postgres(self._cluster.data, self.farewell)
         for _ in range(_PORT_TRIES):
-            if self._launch(self._cluster, self._port or free_port()):
+            if self._launch(self._cluster, self._port or free_port(), watch):
                 return
         raise EmbeddedServerError("No loopback port stays free long enough for PostgreSQL")
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for the server to end by itself; tell whether it has."""
-        return self._process is None or self._process.wait(seconds)
-
-    def stop(self) -> None:
-        """Shut down fast: connections are cut, everything committed is kept."""
-        if self._process is not None:
-            self._process.stop(_FAST_THEN_IMMEDIATE)
 
     def erase(self) -> None:
         """Stop it and delete its data for good."""
         self.stop()
         erase_cluster(self.home)
 
-    def _launch(self, cluster: Cluster, port: int) -> bool:
+    def _launch(self, cluster: Cluster, port: int, watch: Watch) -> bool:
         """Start one server; False means that somebody else has taken the port."""
         process = self._process = self._process_on(cluster, port)
-        process.start()
-        if _answers(process, _url(cluster, port)):
+        process.start(watch)
+        if process.serves(lambda: _answers(_url(cluster, port)), _READY_SECONDS, watch):
             self._port = port
             return True
-        process.stop(_FAST_THEN_IMMEDIATE)
+        self.stop()
         if "could not create any TCP/IP sockets" in process.said():
             return False
         raise EmbeddedServerError(
@@ -120,15 +106,9 @@ def _url(cluster: Cluster, port: int) -> str:
     return f"postgresql://{SUPERUSER}:{cluster.password}@{LOOPBACK}:{port}/postgres"
 
 
-def _answers(process: ChildProcess, url: str) -> bool:
-    """Wait until the server takes a query; False when it ended or the time is over."""
-    give_up = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < give_up:
-        if process.wait(0.02):
-            return False
-        with (
-            contextlib.suppress(psycopg.OperationalError),
-            psycopg.connect(url, connect_timeout=5, sslmode="disable"),
-        ):
-            return True
-    return False
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5, sslmode="disable").close()
+    except psycopg.OperationalError:
+        return False
+    return True

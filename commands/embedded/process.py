@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from commands.embedded.account import Account
@@ -17,6 +18,20 @@ LARGEST_LOG = 8 << 20
 """Bytes; a log that is larger when its process starts is kept once as `NAME.1`, then replaced."""
 
 _TAIL = 16 << 10
+
+
+class Watch:
+    """What a start tells, and asks, while it is under way. This one is not interested."""
+
+    def spawned(self, pid: int) -> None:
+        """Take note that the process exists, long before it serves."""
+
+    def cancelled(self) -> bool:
+        """Tell whether to give up now."""
+        return False
+
+
+UNWATCHED = Watch()
 
 
 class ChildProcess:
@@ -60,7 +75,7 @@ class ChildProcess:
         """None while it runs; minus the signal's number when a signal ended it."""
         return self._started().poll()
 
-    def start(self) -> None:
+    def start(self, watch: Watch = UNWATCHED) -> None:
         """Start it once more; what it says is appended to the log."""
         output = open_log(self.log)
         try:
@@ -68,6 +83,17 @@ class ChildProcess:
             self._popen = self._spawn(output)
         finally:
             os.close(output)
+        watch.spawned(self._popen.pid)
+
+    def serves(self, answers: Callable[[], bool], seconds: float, watch: Watch = UNWATCHED) -> bool:
+        """Ask again and again; False once it has ended, the time is over or nobody cares."""
+        give_up = time.monotonic() + seconds
+        while time.monotonic() < give_up and not watch.cancelled():
+            if answers():
+                return True
+            if self.wait(0.02):
+                return False
+        return False
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end; tell whether it has ended."""
@@ -100,7 +126,7 @@ class ChildProcess:
 
     def _spawn(self, output: int) -> subprocess.Popen[bytes]:
         account = self._account
-        return subprocess.Popen(  # noqa: S603 - argv is ours, no shell
+        return subprocess.Popen(
             self._argv,
             stdin=subprocess.PIPE if self._parent_pipe else subprocess.DEVNULL,
             stdout=output,
