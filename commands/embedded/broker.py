@@ -86,19 +86,21 @@ class EmbeddedBroker(Part):
         """
         if self.running and _answers(self.bootstrap):
             return
-        self.stop()
-        self._end_leftover()
+        self._clear()
         for _ in range(_PORT_TRIES):
             if self._launch(self._port or free_port(), watch):
                 return
         raise EmbeddedServerError("No loopback port stays free long enough for the broker")
 
     def stop(self) -> None:
-        """Stop it and delete its data."""
+        """Stop it and delete its data. Nothing happens before the first start."""
         super().stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._process is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _end_leftover(self) -> None:
+    def _clear(self) -> None:
+        """End our own process and whatever an earlier program left, and delete their data."""
+        super().stop()
         if self._folder.exists():
             end(programs_naming(self._folder, _PROGRAM), self.farewell)
             shutil.rmtree(self._folder)

@@ -7,6 +7,7 @@ nothing else on the machine is ever touched.
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,8 +32,7 @@ def end_leftover_postgres(data: Path, farewell: Steps) -> None:
     if servers := servers_on(data):
         postmaster = [process for process in servers if process.pid == named]
         end(postmaster, farewell)
-        _, others = psutil.wait_procs(servers, timeout=_NOTICE_SECONDS)
-        end(others, ((signal.SIGQUIT, 5.0),))
+        end(still_alive(servers, _NOTICE_SECONDS), ((signal.SIGQUIT, 5.0),))
     elif psutil.pid_exists(named):
         # The number has gone to another program, which PostgreSQL would take for a server.
         lock.unlink()
@@ -63,11 +63,22 @@ def end(processes: Sequence[psutil.Process], farewell: Steps) -> None:
     alive = list(processes)
     for number, grace in (*farewell, (signal.SIGKILL, 5.0)):
         _send(alive, number)
-        _, left = psutil.wait_procs(alive, timeout=grace)
-        # A process that nobody has waited for is dead all the same.
-        alive = [process for process in left if not _is_zombie(process)]
+        alive = still_alive(alive, grace)
     if alive:
         raise EmbeddedServerError(f"An earlier process does not end, not even killed: {alive}")
+
+
+def still_alive(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait for their end; give those that have not ended.
+
+    A zombie counts as ended: whoever should have waited for it may never do so.
+    """
+    give_up = time.monotonic() + seconds
+    alive = [process for process in processes if not _is_zombie(process)]
+    while alive and time.monotonic() < give_up:
+        _, left = psutil.wait_procs(alive, timeout=0.05)
+        alive = [process for process in left if not _is_zombie(process)]
+    return alive
 
 
 def _send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

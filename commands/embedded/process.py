@@ -77,6 +77,7 @@ class ChildProcess:
 
     def start(self, watch: Watch = UNWATCHED) -> None:
         """Start it once more; what it says is appended to the log."""
+        self._close_pipe()
         output = open_log(self.log)
         try:
             self._said_before = os.fstat(output).st_size
