@@ -6,12 +6,13 @@ is read again at every replay: what `Catalog.from_json` accepted once, it must g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
+
+import orjson
 
 from ledger.catalog_file import read_catalog
 from ledger.errors import NotFound
@@ -82,4 +83,5 @@ class Catalog:
 @cache
 def shipped_catalog() -> Catalog:
     """Read the catalog that comes with the program."""
-    return Catalog.from_json(json.loads(files("ledger").joinpath("catalog.json").read_bytes()))
+    # Not importlib.resources: it takes 10 ms to import, a third of what a game grants us.
+    return Catalog.from_json(orjson.loads(get_data("ledger", "catalog.json") or b""))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from ledger.catalog import Catalog, Field, Lever, LeverType
-from ledger.clock import format_instant
 from ledger.rollout import Rollout, Step
 from ledger.schedule import Interval, Window
 
 Json = Any
+
+# A machine that is busy with something else must not fail a test.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # --- Time ---
 
@@ -170,8 +174,3 @@ def rollouts(draw: st.DrawFn, of: st.SearchStrategy[int] = instants) -> Rollout:
     if draw(st.booleans()):
         return Rollout(draw(thousandths), unit, salt)
     return Rollout(None, unit, salt, draw(ramps(of)))
-
-
-def instant_texts(of: st.SearchStrategy[int] = instants) -> st.SearchStrategy[str]:
-    """Instants as they are written in JSON."""
-    return of.map(format_instant)

@@ -1,0 +1,296 @@
+"""Catalogs of other games: read whole, or refused whole."""
+
+from copy import deepcopy
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger.catalog import Catalog, Rule
+from ledger.errors import CatalogError, NotFound
+from ledger.handbook import levers_page
+from tests.strategies import catalog_files, catalogs, json_values
+
+Json = Any
+
+
+def lever(name: str, kind: str, default: Json, **more: Json) -> dict[str, Json]:
+    return {"name": name, "group": "economy", "type": kind, "default": default, **more}
+
+
+def game() -> dict[str, Json]:
+    """A small file with one lever of every type."""
+    return {
+        "levers": [
+            lever("coins", "integer", 5, min=0, max=10),
+            lever("rate", "float", 1, min=0, max="150%", unit="ratio", critical=True),
+            lever("night", "boolean", False),
+            lever("module", "enum", " FULL", values=["off", "full"]) | {"group": "gates"},
+            lever("tiers", "enum_list", ["a"], values=["a", "b"]),
+            lever("mix", "object", {"x": 1, "y": "A"}, fields=MIX),
+            lever("pause", "duration", "90s", min=0, max="1h30m"),
+        ]
+    }
+
+
+MIX = {"x": {"type": "float", "min": 0, "max": 1}, "y": {"type": "enum", "values": ["a"]}}
+
+
+def test_bounds_and_defaults_are_read_in_normal_form() -> None:
+    catalog = Catalog.from_json(game())
+    assert repr(list(catalog.defaults.values())) == repr(
+        [5, 1.0, False, "full", ["a"], {"x": 1.0, "y": "a"}, 90]
+    )
+    assert (catalog.levers["rate"].max, catalog.levers["pause"].max) == (1.5, 5400)
+
+
+def test_a_duration_is_in_seconds_and_nothing_else() -> None:
+    assert Catalog.from_json(game()).levers["pause"].unit == "seconds"
+    minutes = lever("pause", "duration", 5, min=0, max=9, unit="minutes")
+    assert pointers({"levers": [minutes]}) == ["/levers/0/unit"]
+
+
+@given(catalogs)
+def test_a_catalog_reads_back_from_its_json(catalog: Catalog) -> None:
+    written = orjson.dumps(catalog.to_json())
+    again = Catalog.from_json(orjson.loads(written))
+    assert again == catalog
+    assert orjson.dumps(again.to_json()) == written
+
+
+@given(catalogs)
+def test_a_catalog_accepts_its_own_defaults_and_kill_values(catalog: Catalog) -> None:
+    for name, default in catalog.defaults.items():
+        assert catalog.accepts(name, default)
+        assert catalog.accepts(name, catalog.kill_value(name))
+
+
+@given(catalogs)
+def test_every_catalog_has_a_page(catalog: Catalog) -> None:
+    page = levers_page(catalog)
+    assert all(f"| `{name}`" in page for name in catalog.names)
+
+
+def test_catalogs_that_order_their_levers_otherwise_are_not_equal() -> None:
+    turned = {"levers": game()["levers"][::-1]}
+    assert Catalog.from_json(turned) != Catalog.from_json(game())
+    assert Catalog.from_json(game()) == Catalog.from_json(deepcopy(game()))
+
+
+# --- What it answers ---
+
+
+def test_a_killed_gate_is_off_as_the_catalog_spells_it() -> None:
+    gate = lever("module", "enum", "Full", values=["Off", "Full"]) | {"group": "gates"}
+    assert Catalog.from_json({"levers": [gate]}).kill_value("module") == "Off"
+
+
+@pytest.mark.parametrize("kind", [{"type": "enum", "values": ["on"], "default": "on"}, None])
+def test_a_gate_that_cannot_be_off_is_killed_to_its_default(kind: Json) -> None:
+    entry = lever("module", "boolean", True) | {"group": "gates"} | (kind or {})
+    assert Catalog.from_json({"levers": [entry]}).kill_value("module") == entry["default"]
+
+
+def test_a_lever_of_another_group_is_killed_to_its_default() -> None:
+    entry = lever("weather", "enum", "on", values=["off", "on"])
+    assert Catalog.from_json({"levers": [entry]}).kill_value("weather") == "on"
+
+
+def test_an_unknown_lever_has_no_kill_value() -> None:
+    with pytest.raises(NotFound, match="nothing"):
+        Catalog.from_json(game()).kill_value("nothing")
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("coins", [5, -(10**9)], [5.0, True, "5", None, 2**60]),
+        ("rate", [1.0, -1e300], [1, True, "50%", float("nan"), -0.0]),
+        ("night", [True, False], [0, 1, "true"]),
+        ("module", ["off"], ["OFF", " off", "on", 0]),
+        ("tiers", [["b", "a"]], [[], ["a", "a"], ["A"], "a", ("a",)]),
+        ("mix", [{"x": 2.0}, {"y": "a"}], [{}, {"x": 1}, {"z": 1.0}, {"x": 1.0, "z": 1.0}, []]),
+        ("pause", [90, 0.5], ["90s", 90.0, True]),
+        ("unknown", [], [5, None]),
+    ],
+)
+def test_only_values_in_normal_form_are_accepted(
+    name: str, accepted: list[Json], refused: list[Json]
+) -> None:
+    catalog = Catalog.from_json(game())
+    assert [value for value in accepted + refused if catalog.accepts(name, value)] == accepted
+
+
+# --- What is refused ---
+
+
+def pointers(data: Json) -> list[str]:
+    with pytest.raises(CatalogError) as refused:
+        Catalog.from_json(data)
+    return [error["pointer"] for error in refused.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "pointer"),
+    [
+        (0, {"name": None}, ""),
+        (0, {"name": "two words"}, "/name"),
+        (0, {"name": "x" * 129}, "/name"),
+        (0, {"name": 5}, "/name"),
+        (0, {"name": "rate"}, None),
+        (0, {"group": ""}, "/group"),
+        (0, {"group": "\ud800"}, "/group"),
+        (0, {"type": "number"}, "/type"),
+        (0, {"type": ["integer"]}, "/type"),
+        (0, {"type": None}, "/type"),
+        (0, {"apply_at": "turn"}, ""),
+        (0, {"values": ["a"]}, ""),
+        (0, {"max": None}, ""),
+        (0, {"min": 11}, "/min"),
+        (0, {"min": 0.5}, "/min"),
+        (0, {"max": float("inf")}, "/max"),
+        (0, {"max": 10**400}, "/max"),
+        (0, {"default": None}, ""),
+        (0, {"default": "5"}, "/default"),
+        (0, {"default": 11}, "/default"),
+        (0, {"critical": 1}, "/critical"),
+        (0, {"unit": 5}, "/unit"),
+        (0, {"description": []}, "/description"),
+        (1, {"default": float("nan")}, "/default"),
+        (2, {"default": "false"}, "/default"),
+        (2, {"min": 0}, ""),
+        (3, {"default": "half"}, "/default"),
+        (3, {"values": []}, "/values"),
+        (3, {"values": "off"}, "/values"),
+        (3, {"values": ["off", 5]}, "/values/1"),
+        (3, {"values": ["off "]}, "/values/0"),
+        (3, {"values": ["off", "OFF", "full"]}, "/values"),
+        (4, {"default": []}, "/default"),
+        (4, {"default": ["a", "a"]}, "/default"),
+        (5, {"default": {"x": 1}}, "/default"),
+        (5, {"default": {"x": 2, "y": "a"}}, "/default"),
+        (5, {"default": {"x": 1, "y": "a", "a/b~": 1}}, "/default/a~1b~0"),
+        (5, {"fields": {}}, "/fields"),
+        (5, {"fields": {"x y": {"type": "boolean"}}}, "/fields"),
+        (5, {"fields": {"x": {"type": "object"}}}, "/fields/x/type"),
+        (5, {"fields": {"x": {"type": "float", "min": 0}}}, "/fields/x"),
+        (5, {"fields": {"x": 5}}, "/fields/x"),
+        (6, {"default": "2h"}, "/default"),
+        (6, {"max": "2 h"}, "/max"),
+    ],
+)
+def test_a_wrong_lever_is_refused_with_what_is_wrong(
+    index: int, change: dict[str, Json], pointer: str | None
+) -> None:
+    data = game()
+    data["levers"][index] |= change
+    taken = ["/levers/1/name"]  # the name is the next one's, which is then the one too many
+    assert pointers(data) == (taken if pointer is None else [f"/levers/{index}{pointer}"])
+
+
+@pytest.mark.parametrize(
+    ("change", "pointer"),
+    [
+        ({"levers": []}, "/levers"),
+        ({"levers": {}}, "/levers"),
+        ({"levers": [5]}, "/levers/0"),
+        ({"levers": None}, ""),
+        ({"levels": []}, ""),
+        ({"catalog_version": 0}, "/catalog_version"),
+        ({"catalog_version": True}, "/catalog_version"),
+        ({"source": 5}, "/source"),
+        ({"rules": {}}, "/rules"),
+        ({"rules": [{"at_most": ["coins"]}]}, "/rules/0/at_most"),
+        ({"rules": [{"at_most": ["coins", "cash"]}]}, "/rules/0/at_most"),
+        ({"rules": [{"at_most": ["coins", "night"]}]}, "/rules/0/at_most"),
+        ({"rules": [{"at_most": ["coins", ["rate"]]}]}, "/rules/0/at_most"),
+        ({"rules": [{"at_most": ["coins", "rate"]}]}, "/rules/0/at_most"),
+        ({"rules": [{"at_most": ["rate", "rate"]}]}, "/rules"),
+        ({"rules": [{"at_most": ["rate", "coins"]}, {"at_most": ["coins", "pause"]}]}, "/rules"),
+        ({"rules": [{"at_least": ["coins", "rate"]}]}, "/rules/0"),
+        ({"attributes": []}, "/attributes"),
+        ({"attributes": {"a b": "int"}}, "/attributes"),
+        ({"attributes": {"session_id": "string"}}, "/attributes"),
+        ({"attributes": {"level": "number"}}, "/attributes/level"),
+        ({"attributes": {"level": ["int"]}}, "/attributes/level"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_is_wrong(change: dict[str, Json], pointer: str) -> None:
+    assert pointers(game() | change) == [pointer]
+
+
+def test_all_wrong_levers_are_named_at_once() -> None:
+    data = game()
+    data["levers"][0]["min"] = 11
+    data["levers"][3]["default"] = "half"
+    with pytest.raises(CatalogError, match=r"coins: .* above max.*and 1 more") as refused:
+        Catalog.from_json(data)
+    assert [error["detail"].split(":")[0] for error in refused.value.errors] == ["coins", "module"]
+
+
+@given(json_values)
+def test_whatever_is_adopted_is_a_catalog_or_refused(data: Json) -> None:
+    with pytest.raises(CatalogError) as refused:
+        Catalog.from_json(data)
+    orjson.dumps(refused.value.errors)
+
+
+@given(catalog_files(), st.data())
+def test_a_catalog_with_something_odd_in_it_is_read_or_refused(
+    file: dict[str, Json], data: st.DataObject
+) -> None:
+    lever = data.draw(st.sampled_from(file["levers"]))
+    lever[data.draw(st.sampled_from(sorted(lever)))] = data.draw(json_values)
+    try:
+        catalog = Catalog.from_json(file)
+    except CatalogError as refused:
+        orjson.dumps(refused.errors)
+    else:
+        assert Catalog.from_json(catalog.to_json()) == catalog
+
+
+# --- Rules and attributes ---
+
+
+def margins(low: Json, high: Json, **more: Json) -> dict[str, Json]:
+    levers = [
+        lever("VENDOR_MARGIN_MIN", "float", low, min=0, max=1),
+        lever("VENDOR_MARGIN_MAX", "float", high, min=0, max=1),
+    ]
+    return {"levers": levers, **more}
+
+
+def test_a_file_that_says_nothing_of_rules_keeps_the_vendors_margins_in_order() -> None:
+    assert Catalog.from_json(margins(0.1, 0.3)).rules == (
+        Rule("VENDOR_MARGIN_MIN", "VENDOR_MARGIN_MAX"),
+    )
+    assert pointers(margins(0.3, 0.1)) == ["/rules/0/at_most"]
+
+
+def test_a_file_can_do_without_rules() -> None:
+    catalog = Catalog.from_json(margins(0.3, 0.1, rules=[]))
+    assert catalog.rules == ()
+    assert Catalog.from_json(catalog.to_json()) == catalog
+    assert Catalog.from_json(game()).rules == ()
+
+
+def test_margins_that_are_no_numbers_have_no_rule() -> None:
+    levers = [lever(name, "boolean", True) for name in ("VENDOR_MARGIN_MIN", "VENDOR_MARGIN_MAX")]
+    assert Catalog.from_json({"levers": levers}).rules == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "holds"),
+    [({"a": 1, "b": 1.0}, True), ({"a": 2, "b": 1}, False), ({"a": 2}, True), ({}, True)],
+)
+def test_a_rule_holds_unless_both_levers_break_it(values: dict[str, Json], *, holds: bool) -> None:
+    assert Rule("a", "b").holds(values) is holds
+
+
+def test_declared_attributes_are_kept() -> None:
+    declared = Catalog.from_json(game() | {"attributes": {"level": "int", "tier": "string"}})
+    assert declared.attributes == {"level": "int", "tier": "string"}
+    assert Catalog.from_json(declared.to_json()) == declared
+    assert Catalog.from_json(game()).attributes is None
