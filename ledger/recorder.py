@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from eventsourcing.persistence import Notification, ProgrammingError, StoredEvent
 from eventsourcing.postgres import ConnectionPool, PostgresApplicationRecorder, PostgresDatastore
 from psycopg import Connection, Cursor
@@ -19,14 +20,12 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from psycopg.rows import DictRow, dict_row
-from psycopg.sql import SQL, Identifier
 
 from ledger import sql
 from ledger.clock import Instant
 
 _POSTGRES_EPOCH: Instant = 946_684_800_000_000  # 2000-01-01
 _CONNECT_TIMEOUT = 5.0
-_LOCK_TIMEOUT = "10s"
 
 
 class InstantLoader(Loader):
@@ -49,21 +48,7 @@ class LedgerDatastore(PostgresDatastore):
         self._role = role
         super().__init__(dbname="", host="", port="", user="", password="")
         # The library's own pool knows five parts of a URL; TLS and the rest would be lost.
-        self.pool = ConnectionPool(
-            url,
-            connection_class=Connection[DictRow],
-            kwargs=_connection_options(url),
-            min_size=1,
-            max_size=pool_size,
-            open=False,
-            configure=self.after_connect_func(),
-            # A server that was restarted leaves dead connections behind. Found out here it costs
-            # a round trip; found out by an append, nobody knows whether the append happened.
-            check=ConnectionPool.check_connection,
-            timeout=_CONNECT_TIMEOUT,
-            # Attempts back off exponentially, so a long one would sleep through the recovery.
-            reconnect_timeout=1.0,
-        )
+        self.pool = _pool(url, pool_size, self.after_connect_func())
 
     def after_connect_func(self) -> Callable[[Connection[Any]], None]:
         """Return what readies a new connection."""
@@ -72,14 +57,43 @@ class LedgerDatastore(PostgresDatastore):
         def after_connect(connection: Connection[Any]) -> None:
             connection.autocommit = True
             connection.adapters.register_loader("timestamptz", InstantLoader)
-            connection.execute(SQL("SET lock_timeout = {}").format(_LOCK_TIMEOUT))
-            if role is not None:
-                connection.execute(SQL("SET ROLE {}").format(Identifier(role)))
+            connection.execute(sql.queries()["session"], {"role": role})
 
         return after_connect
 
     def register_type_adapters(self) -> None:
         """Do nothing: the library's composite types are not in our schema."""
+
+
+def _pool(
+    url: str, size: int, configure: Callable[[Connection[Any]], None]
+) -> ConnectionPool[Connection[DictRow]]:
+    def check(connection: Connection[DictRow]) -> None:
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.OperationalError:
+            # A server that restarts takes all connections with it. The pool would find them out
+            # one by one, backing off longer before each, and give up first.
+            pool.drain()
+            raise
+
+    pool = ConnectionPool(
+        url,
+        connection_class=Connection[DictRow],
+        kwargs=_connection_options(url),
+        min_size=1,
+        max_size=size,
+        open=False,
+        configure=configure,
+        # A dead connection found out here costs a round trip. Found out by an append, nobody
+        # knows whether the append happened.
+        check=check,
+        timeout=_CONNECT_TIMEOUT,
+        # As long as a caller waits, and no longer: attempts back off, and a long one would sleep
+        # through the recovery.
+        reconnect_timeout=_CONNECT_TIMEOUT,
+    )
+    return pool
 
 
 def _connection_options(url: str) -> dict[str, Any]:
@@ -115,8 +129,8 @@ class LedgerRecorder(PostgresApplicationRecorder):
         **unknown: object,
     ) -> Sequence[int] | None:
         """Append events and return their positions; see `append`."""
-        if unknown:
-            raise ProgrammingError(f"cannot record {', '.join(unknown)} with events")
+        if refused := [name for name, value in unknown.items() if value is not None]:
+            raise ProgrammingError(f"cannot record {', '.join(refused)} with events")
         if not stored_events:
             return None
         first, _, _ = self.append(
@@ -127,7 +141,7 @@ class LedgerRecorder(PostgresApplicationRecorder):
             key=key,
             digest=digest,
         )
-        return range(first, first + len(stored_events))
+        return list(range(first, first + len(stored_events)))
 
     def append(
         self,

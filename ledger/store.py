@@ -318,23 +318,29 @@ def migrate(url: str) -> list[str]:
 
 
 def _migrate(connection: psycopg.Connection) -> list[str]:
+    if not _missing(connection) and _has_roles(connection):
+        return []
+    _create_roles(connection)
+    # Held until the connection closes, and taken outside of any transaction: one that waits
+    # inside would go on believing its cached catalogue, in which the winner's tables are missing.
+    connection.execute(sql.queries()["migration_lock"])
+    missing = _missing(connection)
+    for migration in missing:
+        _apply(connection, migration)
+    return [migration.name for migration in missing]
+
+
+def _missing(connection: psycopg.Connection) -> list[sql.Migration]:
     applied = _applied(connection)
-    missing = [migration for migration in sql.migrations() if migration.version not in applied]
-    if missing or not _has_roles(connection):
-        _create_roles(connection)
-    return [migration.name for migration in missing if _apply(connection, migration)]
+    return [migration for migration in sql.migrations() if migration.version not in applied]
 
 
-def _apply(connection: psycopg.Connection, migration: sql.Migration) -> bool:
+def _apply(connection: psycopg.Connection, migration: sql.Migration) -> None:
     queries = sql.queries()
     with connection.transaction():
-        connection.execute(queries["migration_lock"])
-        if migration.version in _applied(connection):
-            return False
         connection.execute(queries["migration_context"])
         connection.execute(migration.text)
         connection.execute(queries["migration_applied"], (migration.version, migration.name))
-    return True
 
 
 def _applied(connection: psycopg.Connection) -> set[int]:

@@ -30,6 +30,18 @@ _NUMBERS = count(1)
 
 
 @contextmanager
+def temporary_server() -> Iterator[str]:
+    """Start a Postgres of its own, yield its superuser's URL, stop and delete it."""
+    with tempfile.TemporaryDirectory(prefix="liveops-tests-") as home:
+        server = EmbeddedPostgres(Path(home), settings=_IN_MEMORY)
+        try:
+            server.start()
+            yield server.url
+        finally:
+            server.erase()
+
+
+@contextmanager
 def temporary_database(server_url: str, template: str = "template1") -> Iterator[str]:
     """Make a database, yield its URL, drop it with whatever is still connected to it."""
     name = f"test_{os.getpid()}_{next(_NUMBERS)}"
@@ -52,13 +64,8 @@ def postgres_url() -> Iterator[str]:
     if given:
         yield given
         return
-    with tempfile.TemporaryDirectory(prefix="liveops-tests-") as home:
-        server = EmbeddedPostgres(Path(home), settings=_IN_MEMORY)
-        server.start()
-        try:
-            yield server.url
-        finally:
-            server.erase()
+    with temporary_server() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

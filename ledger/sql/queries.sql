@@ -1,5 +1,13 @@
 -- What the store asks of the ledger. `%(name)s` are parameters; a statement ends where the next begins.
 
+-- name: session
+-- Settings of the server or the login must not weaken what ledger_append relies on, and a stuck
+-- writer must not let all others queue up behind it for ever.
+SELECT set_config('role', coalesce(%(role)s, current_setting('role')), false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('default_transaction_read_only', 'off', false),
+       set_config('lock_timeout', '10s', false);
+
 -- name: append
 SELECT first_position, first_recorded_at, repeated
   FROM ledger_append(
@@ -84,7 +92,7 @@ INSERT INTO liveops_migrations (version, name) VALUES (%s, %s);
 
 -- name: migration_lock
 -- 1280133447 is "LMIG" in ASCII.
-SELECT pg_advisory_xact_lock(1280133447, hashtext(current_schema()));
+SELECT pg_advisory_lock(1280133447, hashtext(current_schema()));
 
 -- name: migration_context
 -- Everything is made by its owner; what is pinned by SET search_path FROM CURRENT is this path.

@@ -22,7 +22,7 @@ CREATE TABLE liveops_events (
     CHECK (num_nulls(actor, idempotency_key, request_digest) IN (0, 3))
 );
 
-CREATE INDEX liveops_events_request ON liveops_events (actor, idempotency_key)
+CREATE INDEX liveops_events_request ON liveops_events (actor, idempotency_key, position)
     WHERE idempotency_key IS NOT NULL;
 
 -- One row: the past is closed up to here, wherever that is beyond the last event.
