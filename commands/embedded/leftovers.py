@@ -17,7 +17,7 @@ from commands.embedded.errors import EmbeddedServerError
 
 Steps = Sequence[tuple[signal.Signals, float]]
 
-_NOTICE_SECONDS = 5.0
+_NOTICE_SECONDS = 3.0
 """How long a backend gets to notice by itself that its postmaster is gone."""
 
 
@@ -32,7 +32,7 @@ def end_leftover_postgres(data: Path, farewell: Steps) -> None:
     if servers := servers_on(data):
         postmaster = [process for process in servers if process.pid == named]
         end(postmaster, farewell)
-        end(still_alive(servers, _NOTICE_SECONDS), ((signal.SIGQUIT, 5.0),))
+        end(still_alive(servers, _NOTICE_SECONDS), ((signal.SIGQUIT, 2.0),))
     elif psutil.pid_exists(named):
         # The number has gone to another program, which PostgreSQL would take for a server.
         lock.unlink()

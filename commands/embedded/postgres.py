@@ -58,7 +58,7 @@ class EmbeddedPostgres(Part):
 
         Ends a server that an earlier program left on the same data. Raises EmbeddedServerError.
         """
-        if self.running and _answers(self.url):
+        if self.running and self._answers(self.url):
             return  # asked, not assumed: a process that was just killed still counts as running
         self.stop()
         durable = self._settings.get("fsync", "on") != "off"
@@ -78,7 +78,7 @@ class EmbeddedPostgres(Part):
         """Start one server; False means that somebody else has taken the port."""
         process = self._process = self._process_on(cluster, port)
         process.start(watch)
-        if process.serves(lambda: _answers(_url(cluster, port)), _READY_SECONDS, watch):
+        if process.serves(lambda: self._answers(_url(cluster, port)), _READY_SECONDS, watch):
             self._port = port
             return True
         self.stop()
@@ -101,14 +101,27 @@ class EmbeddedPostgres(Part):
             account=cluster.account,
         )
 
+    def _answers(self, url: str) -> bool:
+        """Ask our own server; one that has not said that it is ready may not be the listener."""
+        if self._cluster is None or not _says_ready(self._cluster.data, self.pid):
+            return False
+        try:
+            psycopg.connect(
+                url, connect_timeout=5, sslmode="disable", require_auth="scram-sha-256"
+            ).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
 
 def _url(cluster: Cluster, port: int) -> str:
     return f"postgresql://{SUPERUSER}:{cluster.password}@{LOOPBACK}:{port}/postgres"
 
 
-def _answers(url: str) -> bool:
+def _says_ready(data: Path, pid: int) -> bool:
+    """Read the server's own note of its state: its number first, its state last."""
     try:
-        psycopg.connect(url, connect_timeout=5, sslmode="disable").close()
-    except psycopg.OperationalError:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
         return False
-    return True
+    return lines[:1] == [str(pid)] and lines[-1].strip() == "ready"
