@@ -9,6 +9,9 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+READY_FILE = "ready.json"
+"""In the home folder: where `liveops up` serves, for the other verbs to find it."""
+
 
 def default_home() -> Path:
     """Choose the folder for the embedded servers' data.

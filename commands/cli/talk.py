@@ -14,12 +14,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from commands.client import Api, ApiProblem, ApiUnreachable
-from commands.settings import Settings
+from commands.settings import READY_FILE, Settings
 
 Json = Any
 Verb = Callable[..., None]
-
-READY_FILE = "ready.json"
 
 REFUSED, UNREACHABLE, NOT_ALLOWED, NOT_FOUND = 1, 3, 4, 5
 _EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 503: UNREACHABLE}
