@@ -50,9 +50,12 @@ class Exit:
         return self.exit_code == 0
 
     def __str__(self) -> str:
-        if self.exit_code is not None and self.exit_code < 0:
+        if self.exit_code is None or self.exit_code >= 0:
+            return f"ended with exit code {self.exit_code}"
+        try:
             return f"ended by {signal.Signals(-self.exit_code).name}"
-        return f"ended with exit code {self.exit_code}"
+        except ValueError:  # a real-time signal: it has a number only
+            return f"ended by signal {-self.exit_code}"
 
 
 OnExit = Callable[[Exit], None]

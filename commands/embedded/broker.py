@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from commands.embedded.errors import EmbeddedServerError
 from commands.embedded.leftovers import end, programs_naming
 from commands.embedded.part import Part
@@ -84,7 +86,7 @@ class EmbeddedBroker(Part):
 
         Ends a broker that an earlier program left in this home. Raises EmbeddedServerError.
         """
-        if self.running and _answers(self.bootstrap):
+        if self.running and self._port is not None and _answers(self.pid, self._port):
             return
         self._clear()
         for _ in range(_PORT_TRIES):
@@ -109,7 +111,7 @@ class EmbeddedBroker(Part):
         """Start it once; False means that somebody else has taken the port."""
         process = self._process = ChildProcess(self._argv(port), log=self._log())
         process.start(watch)
-        if process.serves(lambda: _answers(f"{LOOPBACK}:{port}"), _READY_SECONDS, watch):
+        if process.serves(lambda: _answers(process.pid, port), _READY_SECONDS, watch):
             self._port = port
             return True
         self.stop()
@@ -142,15 +144,26 @@ def _program() -> Path:
     return program
 
 
-def _answers(bootstrap: str) -> bool:
+def _answers(pid: int, port: int) -> bool:
     """Ask which requests it takes: the first thing that every Kafka client asks.
 
     By hand, because a client would retry for seconds where the next look at the process tells.
     """
-    host, port = bootstrap.split(":")
+    if not _listens(pid, port):
+        return False
     try:
-        with socket.create_connection((host, int(port)), timeout=2) as connection:
+        with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
             connection.sendall(struct.pack(">i", len(_API_VERSIONS)) + _API_VERSIONS)
             return connection.recv(len(_SUPPORTED), socket.MSG_WAITALL)[4:] == _SUPPORTED[4:]
     except OSError:
         return False
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Tell whether it is this process that has the port, and not somebody who was faster."""
+    try:
+        connections = psutil.Process(pid).net_connections(kind="tcp4")
+    except psutil.Error:
+        return False
+    listening = [found for found in connections if found.status == psutil.CONN_LISTEN]
+    return any(found.laddr == (LOOPBACK, port) for found in listening)
