@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.progress import TaskID
 
 from commands.http import create_app
 from commands.ledger import Ledger
@@ -25,6 +29,11 @@ from ledger.store import LedgerStore
 from ledger.store import migrate as migrate_ledger
 from projections import publisher, runner
 from projections.catalogue import VIEWS, install
+from projections.rebuild import rebuild as rebuild_view
+from projections.views import Progress
+
+SERVING = "serving"
+"""What a program says once it has caught up."""
 
 
 class NotConfigured(Exception):
@@ -59,13 +68,55 @@ def serve(settings: Settings) -> None:
 
 def project(settings: Settings) -> None:
     """Keep the views in Postgres up with the ledger until told to stop."""
-    runner.run(_database(settings), VIEWS, _stop_on_signal())
+    serving = _Once()
+
+    behind = {view.name for view in VIEWS}
+
+    def progress(made: Progress) -> None:
+        if made.position >= made.head:
+            behind.discard(made.view)
+        if not behind:
+            serving()
+
+    runner.run(_database(settings), VIEWS, _stop_on_signal(), progress)
 
 
-def publish(settings: Settings) -> None:
-    """Keep the topics in Kafka up with the ledger until told to stop."""
-    stop = _stop_on_signal()
-    publisher.run(_database(settings), _kafka(settings), settings.topic_prefix, stop)
+def publish(settings: Settings, *, supervised: bool = False) -> None:
+    """Keep the topics in Kafka up with the ledger until told to stop.
+
+    `supervised`: end with RecordsWithheld when only a new, empty broker can help.
+    """
+    database, kafka, stop = _database(settings), _kafka(settings), _stop_on_signal()
+    prefix = settings.topic_prefix
+    publisher.run(database, kafka, prefix, stop, _Once(), supervised=supervised)
+
+
+def rebuild(settings: Settings, names: Sequence[str], console: Console) -> None:
+    """Build views anew from the whole ledger and swap them in, showing how far it is."""
+    known = {view.name: view for view in VIEWS}
+    for name in names or known:
+        if name not in known:
+            raise NotConfigured(f"there is no view {name}: there are {', '.join(known)}")
+        with Bar(console=console) as bar:
+            task = bar.add_task(name, total=None)
+
+            def show(made: Progress, bar: Bar = bar, task: TaskID = task) -> None:
+                bar.update(task, completed=made.position, total=made.head)
+
+            rebuild_view(_database(settings), known[name], show)
+
+
+class _Once:
+    """Says on standard output, the first time it is called, that the program serves."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def __call__(self) -> None:
+        if not self._said:
+            self._said = True
+            sys.stdout.write(SERVING + "\n")
+            sys.stdout.flush()
 
 
 @contextmanager

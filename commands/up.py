@@ -81,7 +81,7 @@ def _start(settings: Settings, supervisor: Supervisor, port: int | None) -> Runn
     serve = ["serve", "--host", LOOPBACK, "--port", str(port)]
     supervisor.start(child("api", serve, lambda: _answers(url)))
     supervisor.start(child("projector", ["project"]))
-    supervisor.start(child("publisher", ["publish"]), on_exit=[broken])
+    supervisor.start(child("publisher", ["publish", "--supervised"]), on_exit=[broken])
     return Running(url, token, database, kafka)
 
 

@@ -52,4 +52,4 @@ def events(desk: Desk, after: int, limit: int) -> None:
     )
 
 
-COMMANDS = (audit, events)
+COMMANDS: tuple[click.Command, ...] = (audit, events)

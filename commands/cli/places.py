@@ -81,4 +81,4 @@ def _status(answer: Mapping[str, Json]) -> Table:
     return table(rows, what="what", state="is")
 
 
-COMMANDS = (freeze, unfreeze, rollback, status)
+COMMANDS: tuple[click.Command, ...] = (freeze, unfreeze, rollback, status)

@@ -143,4 +143,4 @@ def cache(desk: Desk, *, clear: bool) -> None:
     desk.answer(answer, lambda _: table(rows, what="what", state="is"))
 
 
-COMMANDS = (resolve, validate, cache)
+COMMANDS: tuple[click.Command, ...] = (resolve, validate, cache)

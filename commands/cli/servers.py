@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ def running(verb: Verb) -> Verb:
         from ledger.errors import LedgerError
 
         exit_with_parent()
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         try:
             verb(Settings(), **options)
         except ValidationError as error:
@@ -115,12 +117,13 @@ def project(settings: Settings) -> None:
 
 
 @click.command()
+@click.option("--supervised", is_flag=True, hidden=True)
 @running
-def publish(settings: Settings) -> None:
+def publish(settings: Settings, *, supervised: bool) -> None:
     """Keep the topics in Kafka up with the ledger."""
     from commands.programs import publish as run
 
-    run(settings)
+    run(settings, supervised=supervised)
 
 
 @click.command()
@@ -133,4 +136,4 @@ def rebuild(settings: Settings, views: tuple[str, ...]) -> None:
     run(settings, views, Console())
 
 
-COMMANDS = (up, migrate, serve, project, publish, rebuild)
+COMMANDS: tuple[click.Command, ...] = (up, migrate, serve, project, publish, rebuild)
