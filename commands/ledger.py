@@ -18,16 +18,17 @@ from commands.identity import SYSTEM, uuid7
 from ledger.catalog import Catalog
 from ledger.clock import Instant
 from ledger.decide import Decision, decide
-from ledger.errors import Conflict, LedgerUnavailable, NotFound, StreamMoved
+from ledger.errors import Conflict, LedgerUnavailable, NotFound, Refused, StreamMoved
 from ledger.events import Cause, ConfigEvent, Event, Recorded, decode, encode
 from ledger.intents import AdoptCatalog, Intent, Terms
 from ledger.live import Freeze, Live, Origin
 from ledger.scopes import EVERYWHERE
-from ledger.state import State, evolve, replay, replay_live
+from ledger.state import Config, State, Status, evolve, replay, replay_live
 from ledger.store import Appended, Draft, LedgerStore, Request, Stored
 
 BATCH = 5000
 ATTEMPTS = 30
+REMEMBERED = 4096
 
 Plan = Callable[[State], Intent]
 
@@ -49,15 +50,22 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a command led to. `events` is empty where nothing had to change."""
+    """What a command led to. `events` is empty where nothing had to change.
+
+    `position` is that of the last event, or else the one at which nothing had to.
+    """
 
     events: tuple[Recorded, ...]
+    position: int
     repeated: bool = False
 
-    @property
-    def position(self) -> int:
-        """Position of the last event of the command."""
-        return self.events[-1].position if self.events else 0
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A config right after one of its events: its newest revision and its status then."""
+
+    revision: int
+    status: Status
 
 
 class Ledger:
@@ -66,8 +74,9 @@ class Ledger:
     def __init__(self, store: LedgerStore, *, strict: bool = True, frozen: bool = False) -> None:
         self.store = store
         self._strict = strict
-        self._frozen_since = time.time_ns() // 1000 if frozen else None
+        self.frozen_since: Instant | None = _clock() if frozen else None
         self._state = State()
+        self._standings: dict[int, Standing] = {}
         self._lock = threading.Lock()
 
     # --- Commands ---
@@ -78,17 +87,34 @@ class Ledger:
         `plan` turns the state into the intent. Raises a Refused, or LedgerUnavailable when the
         ledger is too busy to find a moment for a decision that rests on all of it.
         """
-        if order.request is not None and (earlier := self.store.find(order.request)):
-            return _outcome(earlier)
+        if (earlier := self._earlier(order)) is not None:
+            return earlier
+        try:
+            return self._execute(order, plan)
+        except Refused:
+            # The same request may have been carried out at this very moment: then the refusal
+            # is of its own doing.
+            if (earlier := self._earlier(order)) is not None:
+                return earlier
+            raise
+
+    def _earlier(self, order: Order) -> Outcome | None:
+        found = None if order.request is None else self.store.find(order.request)
+        return None if found is None else _outcome(found)
+
+    def _execute(self, order: Order, plan: Plan) -> Outcome:
         cause = order.cause()
-        terms = Terms(self._strict, self._frozen_since is not None, order.reason)
+        terms = Terms(self._strict, self.frozen_since is not None, order.reason)
+        contested: Conflict | None = None
         for _ in range(ATTEMPTS):
             with self.current() as state:
                 decision = decide(state, plan(state), terms)
                 expected = _expectations(state, decision)
                 head = state.live.position
+            if contested is not None:
+                raise contested
             if not decision.events:
-                return Outcome(())
+                return Outcome((), head)
             drafts = _drafts(decision.events, expected, cause)
             try:
                 appended = self.store.append(
@@ -98,7 +124,7 @@ class Ledger:
                     request=order.request,
                 )
             except StreamMoved as moved:
-                _refuse_if_contested(decision, moved)
+                contested = _contested(decision, moved)
             else:
                 return _outcome(appended)
         raise LedgerUnavailable("the ledger is too busy for this change: retry in a moment")
@@ -120,25 +146,46 @@ class Ledger:
         with self._lock:
             while batch := self.store.read(after=self._state.live.position, limit=BATCH):
                 for stored in batch:
-                    evolve(self._state, _decoded(stored))
+                    self._fold(_decoded(stored))
             yield self._state
 
-    def live_now(self) -> Live:
-        """Copy what resolution needs at the head of the ledger.
+    def _fold(self, recorded: Recorded) -> None:
+        evolve(self._state, recorded)
+        if isinstance(recorded.event, ConfigEvent):
+            self._standings[recorded.position] = _standing(self._state, recorded.event.config_id)
+            if len(self._standings) > REMEMBERED:
+                del self._standings[next(iter(self._standings))]
 
-        In a process started frozen (LIVEOPS_GLOBAL_FREEZE) its window clock stands still.
+    def now(self, state: State) -> Instant:
+        """Read the clock; never before what is recorded already."""
+        return max(_clock(), state.live.recorded_at)
+
+    def status(self, state: State, config: Config) -> Status:
+        """Tell a config's status now; in a process started frozen its window clock stands still."""
+        return state.status(config, self.frozen_since or self.now(state))
+
+    def position(self) -> int:
+        """Tell how far this process has read the ledger, without asking the database."""
+        return self._state.live.position
+
+    def standing(self, recorded: Recorded) -> Standing:
+        """Tell how a config stood right after one of its events, whatever has happened since."""
+        event = recorded.event
+        if not isinstance(event, ConfigEvent):
+            raise TypeError(f"{type(event).__name__} is of no config")
+        with self.current():
+            found = self._standings.get(recorded.position)
+        return found or _standing(self.state_at(recorded.position), event.config_id)
+
+    def live_at(self, position: int, *, start: Live | None = None) -> Live:
+        """Fold the prefix that ends at a position; raises NotFound beyond the head.
+
+        `start` is an earlier prefix, folded; it is left as it is.
         """
-        with self.current() as state:
-            live = state.live.copy()
-        if self._frozen_since is not None:
-            origin = Origin(0, self._frozen_since, SYSTEM, "LIVEOPS_GLOBAL_FREEZE=true")
-            live.freezes[EVERYWHERE] = (*live.freezes.get(EVERYWHERE, ()), Freeze(origin))
-        return live
-
-    def live_at(self, position: int) -> Live:
-        """Fold the prefix that ends at a position; raises NotFound beyond the head."""
         self._refuse_beyond_head(position)
-        return replay_live(map(_decoded, self.store.stream(upto=position)))
+        onto = Live() if start is None else start.copy()
+        events = self.store.stream(after=onto.position, upto=position)
+        return replay_live(map(_decoded, events), onto)
 
     def state_at(self, position: int) -> State:
         """Fold the prefix that ends at a position into all that decisions need."""
@@ -151,12 +198,30 @@ class Ledger:
             raise NotFound(f"the ledger has no position {position}: its head is {head}")
 
 
+def stopped(live: Live, since: Instant) -> Live:
+    """Copy a Live in which the window clock stands still, as in a process started frozen."""
+    copy = live.copy()
+    origin = Origin(0, since, SYSTEM, "LIVEOPS_GLOBAL_FREEZE=true")
+    copy.freezes[EVERYWHERE] = (*copy.freezes.get(EVERYWHERE, ()), Freeze(origin))
+    return copy
+
+
+def _clock() -> Instant:
+    return time.time_ns() // 1000
+
+
 def _decoded(stored: Stored) -> Recorded:
     return decode(stored.position, stored.recorded_at, stored.state)
 
 
 def _outcome(appended: Appended) -> Outcome:
-    return Outcome(tuple(map(_decoded, appended.events)), appended.repeated)
+    events = tuple(map(_decoded, appended.events))
+    return Outcome(events, events[-1].position, appended.repeated)
+
+
+def _standing(state: State, config_id: UUID) -> Standing:
+    config = state.config(config_id)
+    return Standing(config.latest.number, state.status(config, state.live.recorded_at))
 
 
 def _expectations(state: State, decision: Decision) -> dict[UUID, int]:
@@ -174,9 +239,10 @@ def _drafts(events: tuple[Event, ...], expected: dict[UUID, int], cause: Cause) 
     return drafts
 
 
-def _refuse_if_contested(decision: Decision, moved: StreamMoved) -> None:
+def _contested(decision: Decision, moved: StreamMoved) -> Conflict | None:
     changed = {event.stream for event in decision.events if isinstance(event, ConfigEvent)}
-    if not decision.whole and changed & moved.streams:
-        raise Conflict(
-            "another command changed this config at the same moment: read it again and retry"
-        ) from moved
+    if decision.whole or not changed & moved.streams:
+        return None
+    return Conflict(
+        "another command changed this config at the same moment: read it again and retry"
+    )

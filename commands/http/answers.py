@@ -1,0 +1,421 @@
+"""What the API answers: one model per answer, and the headers that go with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from ledger.levers import LeverType
+from ledger.resolve import Reason
+from ledger.scopes import Scope
+from ledger.state import Status
+
+Json = Any
+Number = int | float
+
+POSITION_HEADER = "Ledger-Position"
+
+Moment = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+"""RFC 3339 in UTC with six fractional digits and a Z."""
+
+
+class Answer(BaseModel):
+    """An answer body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Violation(Answer):
+    """One thing that is wrong, or doubtful, with a lever's value."""
+
+    lever: str
+    value: Any
+    severity: Literal["error", "critical", "warning"]
+    code: str
+    message: str
+    bounds: dict[str, Any] | None
+    field: str | None = None
+
+
+class Fault(Answer):
+    """One thing that is wrong with a request: where it is, as a JSON pointer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    detail: str
+    pointer: str
+    where: Literal["body", "query", "path", "header"] = Field(alias="in")
+
+
+class ProblemDetails(Answer):
+    """RFC 9457 problem details; `type` tells kinds apart, and is stable."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:liveops:problem:frozen",
+                    "title": "A freeze is in force there",
+                    "status": 423,
+                    "detail": "everything has been frozen since 2026-01-31T18:05:00.000000Z",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[Fault] | None = None
+    violations: list[Violation] | None = None
+
+
+class Origin(Answer):
+    """The event behind a fact."""
+
+    position: int
+    recorded_at: Moment
+    actor: UUID
+    reason: str
+
+
+# --- Configs ---
+
+
+class ConfigOutcome(Answer):
+    """What a command on one config led to, as of its event."""
+
+    config_id: UUID
+    revision: int = Field(description="what was written or put in force; else the newest")
+    status: Status
+    position: int
+    recorded_at: Moment
+    violations: list[Violation]
+
+
+class Targeting(Answer):
+    """Whom a config is for."""
+
+    include: str | None = None
+    exclude: str | None = None
+
+
+class RampStep(Answer):
+    """From an instant on, this percentage."""
+
+    at: Moment
+    percentage: Number
+
+
+class Rollout(Answer):
+    """Which units of the audience are in."""
+
+    percentage: Number | None = None
+    unit: str
+    salt: str | None = None
+    ramp: list[RampStep] | None = None
+
+
+class Pinned(Answer):
+    """A revision as an activation has it: what resolution knows of it."""
+
+    revision: int
+    rank: int
+    payload: dict[str, Any]
+    valid_from: Moment | None
+    valid_to: Moment | None
+    targeting: Targeting | None
+    rollout: Rollout | None
+    priority: int
+
+
+class Activation(Pinned):
+    """An activation, and the event with which it began."""
+
+    origin: Origin
+
+
+class Content(Answer):
+    """The content of a config."""
+
+    name: str
+    scope: Scope
+    scope_ref: str
+    payload: dict[str, Any]
+    valid_from: Moment | None
+    valid_to: Moment | None
+    targeting: Targeting | None
+    rollout: Rollout | None
+    priority: int
+    labels: dict[str, str]
+
+
+class Revision(Content):
+    """A revision of a config, and the event that wrote it."""
+
+    revision: int
+    violations: list[Violation]
+    origin: Origin
+
+
+class Config(Content):
+    """A config as it stands: its newest revision, and what of it is in force."""
+
+    config_id: UUID
+    revision: int
+    status: Status
+    violations: list[Violation]
+    created: Origin
+    revised: Origin
+    activation: Activation | None
+
+
+class ConfigList(Answer):
+    """A page of configs; `next` is the cursor of the page after it."""
+
+    configs: list[Config]
+    next: str | None
+
+
+class ConfigHistory(Answer):
+    """All that happened to a config, in ledger order."""
+
+    config_id: UUID
+    revisions: list[Revision]
+    activations: list[Activation]
+    events: list[dict[str, Any]] = Field(description="the events' envelopes, as they are recorded")
+
+
+# --- Freezes and levers ---
+
+
+class FreezeOutcome(Answer):
+    """A place that was frozen or unfrozen."""
+
+    scope: Scope
+    scope_ref: str
+    frozen: bool
+    position: int
+    recorded_at: Moment
+
+
+class LeverOutcome(Answer):
+    """A lever that was killed or restored."""
+
+    lever: str
+    killed: bool
+    position: int
+    recorded_at: Moment
+
+
+class Lever(Answer):
+    """A lever of the catalog in force; bounds and defaults of durations are in seconds."""
+
+    name: str
+    group: str
+    type: LeverType
+    default: Any
+    min: Number | None = None
+    max: Number | None = None
+    values: list[str] | None = None
+    fields: dict[str, dict[str, Any]] | None = None
+    unit: str | None = None
+    critical: bool
+    description: str
+    killed: Origin | None
+
+
+class LeverList(Answer):
+    """The catalog in force."""
+
+    catalog_version: int
+    levers: list[Lever]
+    rules: list[dict[str, Any]]
+    attributes: dict[str, str] | None
+
+
+# --- Rolling back ---
+
+
+class Change(Answer):
+    """What a rollback does to one config, and for whom."""
+
+    action: Literal["activate", "replace", "deactivate"]
+    config_id: UUID
+    name: str
+    scope: Scope
+    scope_ref: str
+    levers: list[str] = Field(description="whose values may change there")
+    now: Pinned | None
+    then: Pinned | None
+
+
+class RollbackOutcome(Answer):
+    """What a rollback changed, or would change."""
+
+    plan: bool
+    target: int = Field(description="the position gone back to")
+    position: int
+    recorded_at: Moment
+    changes: list[Change]
+
+
+# --- Questions ---
+
+
+class Resolved(Answer):
+    """The effective values, when they held, and the token that repeats the answer."""
+
+    values: dict[str, Any]
+    position: int
+    at: Moment
+    reason: Reason
+    explanation: dict[str, dict[str, Any]] | None = None
+    token: str
+
+
+class RuleCheck(Answer):
+    """A targeting rule that was checked: the names that it reads, or what is wrong with it."""
+
+    valid: bool
+    reads: list[str]
+    detail: str | None = None
+    at: int | None = Field(None, description="the character at which it goes wrong")
+
+
+class Validated(Answer):
+    """What the ledger would say of a content."""
+
+    valid: bool = Field(description="it can be drafted")
+    activatable: bool = Field(description="it can be activated as well")
+    payload: dict[str, Any] = Field(description="the values as they would be stored")
+    violations: list[Violation]
+    errors: list[Fault]
+    targeting: dict[Literal["include", "exclude"], RuleCheck]
+
+
+# --- The ledger itself ---
+
+
+class EventList(Answer):
+    """Events as they are recorded, after a position; `next` goes on after the last of them."""
+
+    events: list[dict[str, Any]]
+    next: int
+    head: int
+
+
+class AuditEntry(Answer):
+    """Who did what, where and why, and what it changed."""
+
+    model_config = ConfigDict(extra="allow")
+
+    position: int
+    ts: Moment
+    action: str
+    actor: UUID
+    reason: str
+    config_id: UUID | None
+    diff: dict[str, Any] | None
+
+
+class AuditList(Answer):
+    """A page of the audit trail, the newest first; `next` is the cursor of the page after it."""
+
+    entries: list[AuditEntry]
+    next: str | None
+
+
+class FrozenPlace(Answer):
+    """A freeze in force."""
+
+    scope: Scope
+    scope_ref: str
+    origin: Origin
+
+
+class ViewStanding(Answer):
+    """How far a view has come."""
+
+    position: int
+    recorded_at: Moment | None
+    behind: int
+
+
+class LedgerStatus(Answer):
+    """The state of the ledger and of this process."""
+
+    position: int
+    recorded_at: Moment
+    freezes: list[FrozenPlace]
+    kills: dict[str, Origin]
+    configs: dict[Status, int]
+    catalog_version: int
+    levers: int
+    enabled: bool
+    frozen_here: bool
+    bounds_strict: bool
+    views: dict[str, ViewStanding] | None = Field(description="null: they are not there")
+
+
+class CacheStatistics(Answer):
+    """How the folded prefixes serve; a prefix never changes, so none of them is ever stale."""
+
+    size: int
+    limit: int
+    hits: int
+    misses: int
+    hit_rate: float | None
+    oldest_age_seconds: float | None
+
+
+class CacheCleared(Answer):
+    """How many prefixes were forgotten."""
+
+    cleared: int
+
+
+class Health(Answer):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Answer):
+    """What is served: the ledger up to this event, `age_seconds` old."""
+
+    status: Literal["ready"]
+    position: int
+    recorded_at: Moment
+    age_seconds: float
+
+
+# --- Sending ---
+
+
+def respond(
+    answer: Answer, *, position: int, status: int = 200, revision: int | None = None
+) -> Response:
+    """Write an answer and where in the ledger it stands."""
+    content = answer.model_dump_json(by_alias=True, exclude_unset=True).encode()
+    return written(content, position=position, status=status, revision=revision)
+
+
+def written(
+    content: bytes,
+    *,
+    position: int,
+    status: int = 200,
+    revision: int | None = None,
+    media_type: str = "application/json",
+) -> Response:
+    """Send bytes that are an answer already."""
+    headers = {POSITION_HEADER: str(position)}
+    if revision is not None:
+        headers["ETag"] = f'"{revision}"'
+    return Response(content, status, headers, media_type)

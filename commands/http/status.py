@@ -1,0 +1,127 @@
+"""How the ledger and this process stand: status, cache, health."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Response
+
+from commands.http.answers import (
+    CacheCleared,
+    CacheStatistics,
+    Health,
+    LedgerStatus,
+    Readiness,
+    respond,
+)
+from commands.http.desk import Desk
+from commands.http.document import refusals
+from commands.http.orders import AtDesk, AtLedger
+from commands.http.requests import LedgerRoute
+from ledger.clock import format_instant
+from ledger.live import Live
+from ledger.state import State, Status
+from projections.views import Standing
+
+router = APIRouter(tags=["the ledger"], route_class=LedgerRoute)
+open_router = APIRouter(tags=["health"])
+
+
+@router.get("/status", response_model=LedgerStatus, summary="Status")
+def read_status(desk: AtLedger) -> Response:
+    """Read where the ledger is, what is frozen and killed, and how many configs there are."""
+    with desk.ledger.current() as state:
+        counts = _counts(desk, state)
+        live = state.live.copy()
+    views = desk.views.standings()
+    answer = LedgerStatus.model_validate(
+        {
+            "position": live.position,
+            "recorded_at": format_instant(live.recorded_at),
+            "freezes": _freezes(live),
+            "kills": {lever: origin.to_json() for lever, origin in sorted(live.kills.items())},
+            "configs": {status: counts[status] for status in Status},
+            "catalog_version": live.catalog.version,
+            "levers": len(live.catalog.levers),
+            "enabled": desk.settings.enabled,
+            "frozen_here": desk.ledger.frozen_since is not None,
+            "bounds_strict": desk.settings.bounds_strict,
+            "views": None if views is None else _views(views, live.position),
+        }
+    )
+    return respond(answer, position=live.position)
+
+
+def _counts(desk: Desk, state: State) -> Counter[Status]:
+    return Counter(desk.ledger.status(state, config) for config in state.configs.values())
+
+
+def _freezes(live: Live) -> list[dict[str, object]]:
+    return [
+        {"scope": place.scope, "scope_ref": place.ref, "origin": freeze.origin.to_json()}
+        for place, freezes in sorted(live.freezes.items())
+        for freeze in freezes
+        if freeze.end is None
+    ]
+
+
+def _views(views: Mapping[str, Standing], head: int) -> dict[str, object]:
+    return {
+        name: {
+            "position": view.position,
+            "recorded_at": view.recorded_at and format_instant(view.recorded_at),
+            "behind": max(head - view.position, 0),
+        }
+        for name, view in sorted(views.items())
+    }
+
+
+# --- The folded prefixes ---
+
+
+@router.get("/cache", response_model=CacheStatistics, summary="Cache statistics")
+def read_cache(desk: AtDesk) -> Response:
+    """Read how the folded prefixes serve, from which questions are answered."""
+    kept = desk.questions.prefixes.statistics()
+    asked = kept.hits + kept.misses
+    answer = CacheStatistics(
+        size=kept.size,
+        limit=kept.limit,
+        hits=kept.hits,
+        misses=kept.misses,
+        hit_rate=kept.hits / asked if asked else None,
+        oldest_age_seconds=kept.oldest_age,
+    )
+    return respond(answer, position=desk.ledger.position())
+
+
+@router.delete("/cache", response_model=CacheCleared, summary="Clear the cache")
+def clear_cache(desk: AtDesk) -> Response:
+    """Forget every folded prefix. They never go stale; this only frees memory."""
+    cleared = CacheCleared(cleared=desk.questions.prefixes.clear())
+    return respond(cleared, position=desk.ledger.position())
+
+
+# --- For whoever watches the process ---
+
+
+@open_router.get("/healthz", response_model=Health, summary="Alive")
+async def read_health() -> Health:
+    """Tell that the process runs; nothing else is asked."""
+    return Health(status="ok")
+
+
+@open_router.get("/readyz", response_model=Readiness, responses=refusals(503), summary="Ready")
+def read_readiness(desk: AtDesk) -> Response:
+    """Tell up to which event the ledger is served, and how old it is; 503 without the database."""
+    with desk.ledger.current() as state:
+        position, recorded_at = state.live.position, state.live.recorded_at
+    answer = Readiness(
+        status="ready",
+        position=position,
+        recorded_at=format_instant(recorded_at),
+        age_seconds=max(time.time() - recorded_at / 1_000_000, 0.0),
+    )
+    return respond(answer, position=position)

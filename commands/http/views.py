@@ -1,0 +1,66 @@
+"""The views as the API reads them: as an auditor, through connections of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from ledger.errors import LedgerUnavailable
+from projections.views import Connection, Standing, standings
+
+_TIMEOUT = 5.0
+
+
+class Views:
+    """A pool of connections that may only read, opened when first needed."""
+
+    def __init__(self, url: str, *, size: int = 4) -> None:
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            kwargs={"autocommit": True, "application_name": "liveops views"},
+            min_size=0,
+            max_size=size,
+            open=False,
+            configure=_as_reader,
+            check=ConnectionPool.check_connection,
+            timeout=_TIMEOUT,
+            reconnect_timeout=1.0,
+        )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._pool.close()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection; raises LedgerUnavailable while the database or the views are away."""
+        try:
+            self._pool.open()
+            with self._pool.connection() as connection:
+                yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise LedgerUnavailable from error
+        except psycopg.errors.UndefinedTable as error:
+            raise LedgerUnavailable("the views are not there: start `liveops project`") from error
+
+    def standings(self) -> Mapping[str, Standing] | None:
+        """Tell how far each view has come; None where there are no views."""
+        with self.connection() as connection:
+            try:
+                return standings(connection)
+            except psycopg.errors.UndefinedTable:
+                return None
+
+    def position(self, view: str) -> int:
+        """Tell how far one view has come."""
+        with self.connection() as connection:
+            found = standings(connection).get(view)
+        return 0 if found is None else found.position
+
+
+def _as_reader(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("SET ROLE liveops_reader")
