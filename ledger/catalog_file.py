@@ -7,18 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from ledger import targeting
 from ledger.errors import CatalogError
 from ledger.levers import CHOICE, NUMERIC, Field, Lever, LeverType, Number, Rule, Shape
 from ledger.values import excess, normalise
 
 Json = Any
 
-ATTRIBUTE_TYPES = ("bool", "int", "double", "string", "list", "map", "dyn")
-"""The CEL types that a catalog can declare an attribute of the context to have."""
+CONTEXT_NAMES = frozenset(targeting.CONTEXT_NAMES)
+"""What a rule calls the rest of the context: no attribute can have one of these names."""
 
-CONTEXT_NAMES = frozenset(
-    {"session_id", "turn_id", "world_id", "adventure_id", "experiment_id", "variation", "at"}
-)
 _LEVER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 _VENDOR_MARGINS = ("VENDOR_MARGIN_MIN", "VENDOR_MARGIN_MAX")
@@ -318,7 +316,8 @@ def _attributes(data: Json) -> dict[str, str] | None:
     for name, kind in data.items():
         if not _IDENTIFIER.fullmatch(name) or name in CONTEXT_NAMES:
             raise _bad("/attributes", f"{name[:128]!r} cannot be the name of an attribute")
-        if kind not in ATTRIBUTE_TYPES:
-            allowed = ", ".join(ATTRIBUTE_TYPES)
-            raise _bad(f"/attributes/{name}", f"must be one of {allowed}")
+        try:
+            targeting.read_type(kind if isinstance(kind, str) else "")
+        except ValueError as error:
+            raise _bad(f"/attributes/{name}", str(error)) from None
     return dict(data)

@@ -124,11 +124,8 @@ class Rollout:
         """Tell whether a unit is in at an instant; a missing unit never is."""
         if unit_value is None:
             return False
-        threshold = self.threshold(clock)
-        if threshold in {0, EVERYONE}:
-            return threshold == EVERYONE
         salt = default_salt if self.salt is None else self.salt
-        return bucket(salt, unit_value) < threshold
+        return bucket(salt, unit_value) < self.threshold(clock)
 
 
 def _bad(pointer: str, detail: str) -> InvalidRollout:

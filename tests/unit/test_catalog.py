@@ -215,6 +215,7 @@ def test_a_wrong_lever_is_refused_with_what_is_wrong(
         ({"attributes": {"session_id": "string"}}, "/attributes"),
         ({"attributes": {"level": "number"}}, "/attributes/level"),
         ({"attributes": {"level": ["int"]}}, "/attributes/level"),
+        ({"attributes": {"level": "list(number)"}}, "/attributes/level"),
     ],
 )
 def test_a_wrong_file_is_refused_with_what_is_wrong(change: dict[str, Json], pointer: str) -> None:
@@ -290,7 +291,7 @@ def test_a_rule_holds_unless_both_levers_break_it(values: dict[str, Json], *, ho
 
 
 def test_declared_attributes_are_kept() -> None:
-    declared = Catalog.from_json(game() | {"attributes": {"level": "int", "tier": "string"}})
-    assert declared.attributes == {"level": "int", "tier": "string"}
+    declared = Catalog.from_json(game() | {"attributes": {"level": "int", "tags": "list(string)"}})
+    assert declared.attributes == {"level": "int", "tags": "list(string)"}
     assert Catalog.from_json(declared.to_json()) == declared
     assert Catalog.from_json(game()).attributes is None
