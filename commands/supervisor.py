@@ -117,7 +117,7 @@ class Child(Part):
 
 
 class Stopping(Exception):
-    """A stop was asked for while something was starting."""
+    """A stop was asked for while something was starting. Ends at the supervisor's context."""
 
 
 class Supervisor:

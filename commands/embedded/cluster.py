@@ -22,6 +22,7 @@ from commands.embedded.programs import STATE, WHEEL, server_programs, state_fold
 SUPERUSER = "liveops"
 
 _FOLDER_PREFIX = "cluster-"
+_UNFINISHED = "postgres.new-"
 _INITDB_SECONDS = 180
 
 
@@ -40,16 +41,22 @@ def open_cluster(home: Path, *, durable: bool = True) -> Cluster:
 
     `durable` false skips writing it through to the disk. Raises EmbeddedServerError.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    place = home.resolve() / "postgres"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return _open(home.resolve() / "postgres", durable=durable)
+    except PermissionError as error:
+        raise EmbeddedServerError(
+            f"{error.filename} belongs to another user: run as that one, or choose another home."
+        ) from error
+
+
+def _open(place: Path, *, durable: bool) -> Cluster:
     if not place.is_symlink() and not place.exists():
         _make(place, durable=durable)
     data = place.resolve()
     _check(place, data)
     account = server_account(data)
-    return Cluster(
-        data, server_programs(account), account, _password_file(place).read_text().strip()
-    )
+    return Cluster(data, server_programs(account), account, _password(place))
 
 
 def erase_cluster(home: Path) -> None:
@@ -79,8 +86,10 @@ def _check(place: Path, data: Path) -> None:
 
 
 def _make(place: Path, *, durable: bool) -> None:
-    unfinished = place.with_name("postgres.new")
-    _discard(unfinished)
+    for cut_off in place.parent.glob(f"{_UNFINISHED}*"):
+        _discard(cut_off)
+    # Never the same name twice: the initdb of a program that was killed may still be writing.
+    unfinished = place.with_name(_UNFINISHED + secrets.token_hex(4))
     account = server_account(place)
     data = _empty_folder(unfinished, account)
     password = secrets.token_urlsafe(24)
@@ -154,6 +163,15 @@ def _write_secret(path: Path, secret: str, owner: Account | None = None) -> None
         os.fsync(descriptor)
 
 
+def _password(place: Path) -> str:
+    try:
+        return _password_file(place).read_text().strip()
+    except FileNotFoundError:
+        raise EmbeddedServerError(
+            f"{_password_file(place)} is gone, and nobody can connect without it: bring it back."
+        ) from None
+
+
 def _password_file(place: Path) -> Path:
     return place.with_name("postgres.password")
 
@@ -165,5 +183,7 @@ def _discard(place: Path) -> None:
         if target.parent == STATE.resolve() and target.name.startswith(_FOLDER_PREFIX):
             shutil.rmtree(target, ignore_errors=True)
         place.unlink()
-    elif place.exists():
+    elif place.is_dir():
         shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)

@@ -61,9 +61,13 @@ class Home:
             self._lock.acquire()
         except Timeout:
             raise HomeTaken(self._taken(), pid=self._holder_pid()) from None
-        ended = _end_leftovers(self._read())
-        self._holder = _recorded(os.getpid(), signal.SIGTERM)
-        self._write()
+        try:
+            ended = _end_leftovers(self._read())
+            self._holder = _recorded(os.getpid(), signal.SIGTERM)
+            self._write()
+        except BaseException:
+            self._lock.release()
+            raise
         return ended
 
     def release(self) -> None:

@@ -6,9 +6,10 @@ nothing else on the machine is ever touched.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -40,22 +41,33 @@ def end_leftover_postgres(data: Path, farewell: Steps) -> None:
 
 def servers_on(data: Path) -> list[psutil.Process]:
     """Every process of a PostgreSQL server on this data folder: all of them work inside it."""
-    return [
-        process
-        for process in psutil.process_iter(["name", "cwd"])
-        if (process.info["name"] or "").startswith("postgres") and process.info["cwd"] == str(data)
-    ]
+    return _processes(
+        lambda found: found.name().startswith("postgres") and found.cwd() == str(data)
+    )
 
 
 def programs_naming(folder: Path, program: str) -> list[psutil.Process]:
     """Every process of this program whose command line names something inside the folder."""
     inside = f"{folder}/"
-    return [
-        process
-        for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == program
-        and any(word.startswith(inside) for word in process.info["cmdline"] or ())
-    ]
+    return _processes(
+        lambda found: (
+            found.name() == program and any(word.startswith(inside) for word in found.cmdline())
+        )
+    )
+
+
+def _processes(wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Look through all processes; those that we may not look into are not ours.
+
+    Without psutil.process_iter, whose answers are shared by all threads of a program.
+    """
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.Error):
+            process = psutil.Process(pid)
+            if wanted(process):
+                found.append(process)
+    return found
 
 
 def end(processes: Sequence[psutil.Process], farewell: Steps) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +18,9 @@ from commands.embedded.errors import EmbeddedServerError
 LOOPBACK = "127.0.0.1"
 LARGEST_LOG = 8 << 20
 """Bytes; a log that is larger when its process starts is kept once as `NAME.1`, then replaced."""
+
+_PORTS = range(20_000, 32_000)
+"""Below what Linux (32768) and macOS (49152) give to outgoing connections."""
 
 _TAIL = 16 << 10
 
@@ -165,7 +170,13 @@ def last_lines(text: str, count: int = 12) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at this moment; it may be gone in the next."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody has at this moment; it may be gone in the next.
+
+    Not one that the system would pick: those go to outgoing connections too, and a client that
+    keeps calling a server that is down may then be given the server's own port and keep it.
+    """
+    while True:
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, port))
+            return port

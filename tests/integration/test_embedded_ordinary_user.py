@@ -26,6 +26,7 @@ BECOME = """
 import os, pwd, signal, sys
 from pathlib import Path
 import psutil, psycopg
+from commands.embedded.errors import EmbeddedServerError
 from commands.embedded.postgres import EmbeddedPostgres
 user = pwd.getpwnam("nobody")
 os.setgroups([]); os.setgid(user.pw_gid); os.setuid(user.pw_uid); os.chdir("/")
@@ -56,6 +57,7 @@ for name in ("postgres.password", "postgres/PG_VERSION", "logs/postgres.log"):
 assert refused(PermissionError, os.listdir, sys.argv[2])
 assert refused(psycopg.OperationalError, psycopg.connect, sys.argv[3], passfile="/x")
 assert refused(PermissionError, os.kill, int(sys.argv[4]), 0)
+assert refused(EmbeddedServerError, EmbeddedPostgres(Path(sys.argv[1])).start)
 """
 
 

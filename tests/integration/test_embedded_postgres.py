@@ -241,14 +241,20 @@ def test_a_port_that_is_taken_after_it_was_picked(
         assert urlsplit(server.url).port != taken.getsockname()[1]
 
 
+def test_ports_are_not_those_of_outgoing_connections() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as outgoing:
+        assert free_port() < min(32_768, outgoing.getsockname()[1])
+
+
 def test_a_setup_that_was_cut_off_is_done_again(tmp_path: Path, make: Start) -> None:
-    half = tmp_path / "postgres.new"
+    half = tmp_path / "postgres.new-0a1b"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
+    half.with_name("postgres.new-0a1b.password").write_text("secret")
     server = make(tmp_path)
     server.start()
     write(server, 1)
-    assert not half.exists()
+    assert list(tmp_path.glob("postgres.new*")) == []
 
 
 def test_data_that_is_gone_is_never_made_anew_in_silence(tmp_path: Path, make: Start) -> None:
@@ -257,6 +263,15 @@ def test_data_that_is_gone_is_never_made_anew_in_silence(tmp_path: Path, make: S
     with pytest.raises(EmbeddedServerError, match="which is gone"):
         server.start()
     assert not (tmp_path / "unmounted").exists()
+
+
+def test_a_lost_password_is_told(tmp_path: Path, make: Start) -> None:
+    server = make(tmp_path)
+    server.start()
+    server.stop()
+    (tmp_path / "postgres.password").unlink()
+    with pytest.raises(EmbeddedServerError, match=r"postgres\.password is gone"):
+        server.start()
 
 
 def test_data_of_another_version_is_refused(tmp_path: Path, make: Start) -> None:
