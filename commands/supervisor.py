@@ -264,7 +264,9 @@ class _Keeper:
         since = self._serves_since
         settled = since is not None and time.monotonic() - since >= self._backoff.settled
         self._failures = 1 if settled else self._failures + 1
-        self._report(self._trouble or f"{ended}" + last_lines(self._part.said(), 5))
+        # Who is killed does not get to say why.
+        words = "" if ended.exit_code == -signal.SIGKILL else last_lines(self._part.said(), 5)
+        self._report(self._trouble or f"{ended}{words}")
 
     def _call_hooks(self, ended: Exit) -> None:
         for hook in self._on_exit:
