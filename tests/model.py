@@ -112,6 +112,8 @@ class Model:
         return len(self.facts)
 
     def adopt(self, catalog: Mapping[str, Json], now: int) -> Outcome:
+        if self.facts and catalog == self._catalog():
+            return 409
         self._add(now, "adopted", None, catalog=catalog)
         return OK
 
@@ -149,6 +151,12 @@ class Model:
 
     # --- commands on a config (SPEC §4; checks in the order 404, 412, 409, 423, 422) ---
 
+    def _missed(self, config_id: str, expected_revision: int | None) -> int | None:
+        revisions = self._revisions(config_id)
+        if not revisions:
+            return 404
+        return 412 if expected_revision not in (None, len(revisions)) else None
+
     def create(self, config_id: str, content: Content, now: int) -> Outcome:
         if self._revisions(config_id):
             return 409
@@ -161,11 +169,8 @@ class Model:
     def revise(
         self, config_id: str, content: Content, expected_revision: int | None, now: int
     ) -> Outcome:
-        revisions = self._revisions(config_id)
-        if not revisions:
-            return 404
-        if expected_revision is not None and expected_revision != len(revisions):
-            return 412
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         if self._archived(config_id):
             return 409
         stored = self._stored(content)
@@ -203,11 +208,14 @@ class Model:
         valid_from: int | None = None,
         valid_to: int | None = None,
         window_given: bool | None = None,
+        expected_revision: int | None = None,
     ) -> Outcome:
         revisions = self._revisions(config_id)
         number = len(revisions) if revision is None else revision
         if not 1 <= number <= len(revisions):
             return 404
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         if self._archived(config_id):
             return 409
         if self._frozen(config_id):
@@ -230,9 +238,11 @@ class Model:
         )
         return OK
 
-    def deactivate(self, config_id: str, now: int) -> Outcome:
-        if not self._revisions(config_id):
-            return 404
+    def deactivate(
+        self, config_id: str, now: int, *, expected_revision: int | None = None
+    ) -> Outcome:
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         if self._live(config_id) is None:
             return 409
         if self._frozen(config_id):
@@ -240,9 +250,9 @@ class Model:
         self._add(now, "deactivated", config_id)
         return OK
 
-    def archive(self, config_id: str, now: int) -> Outcome:
-        if not self._revisions(config_id):
-            return 404
+    def archive(self, config_id: str, now: int, *, expected_revision: int | None = None) -> Outcome:
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         if self._archived(config_id):
             return 409
         if self._live(config_id) is not None and self._frozen(config_id):
@@ -258,9 +268,10 @@ class Model:
         revision: int | None = None,
         break_glass: bool = False,
         reason: str = "",
+        expected_revision: int | None = None,
     ) -> Outcome:
-        if not self._revisions(config_id):
-            return 404
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         earlier = [span for span in self._past(config_id) if span.ended]
         if revision is not None:
             earlier = [span for span in earlier if span.data["revision"] == revision]
@@ -280,9 +291,10 @@ class Model:
         *,
         percentage: Json = None,
         ramp: Json = None,
+        expected_revision: int | None = None,
     ) -> Outcome:
-        if not self._revisions(config_id):
-            return 404
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         live = self._live(config_id)
         if live is None:
             return 409
@@ -323,9 +335,10 @@ class Model:
         return self._switch("restored", lever, now, break_glass, reason)
 
     def _switch(self, kind: str, lever: str, now: int, break_glass: bool, reason: str) -> Outcome:
-        if all(entry["name"] != lever for entry in self._catalog()["levers"]):
-            return 404
         killed = lever in [span.of for span in kills(self.facts) if not span.ended]
+        known = any(entry["name"] == lever for entry in self._catalog()["levers"])
+        if not known and not (killed and kind == "restored"):
+            return 404  # a killed lever that a later catalog dropped can still be restored
         if killed is (kind == "killed"):
             return 409
         if self._frozen_places() and not break_glass:
