@@ -53,6 +53,7 @@ def up(
             _play(running, settings.topic_prefix, console)
         _invite(running, console)
         supervisor.run()
+        (settings.home / READY_FILE).unlink(missing_ok=True)
 
 
 def _start(settings: Settings, supervisor: Supervisor, port: int | None) -> Running:

@@ -235,8 +235,6 @@ def _live_activation(state: State, config: Config) -> Activation:
 
 def _roll_back_config(state: State, intent: RollBackConfig, terms: Terms) -> Decision:
     config = _expected(state, intent.config_id, intent.expected_revision)
-    if intent.revision is not None:
-        config.revision(intent.revision)
     restored = _earlier(state, config, intent.revision)
     _refuse_frozen(state, terms, [config.place], break_glass=intent.break_glass)
     event = _restoring(restored, break_glass=intent.break_glass)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import click
 
-from commands.cli import audit, configs, levers, places, resolve, servers
+from commands.cli.audit import COMMANDS as AUDITING
+from commands.cli.configs import config
+from commands.cli.levers import lever
+from commands.cli.places import COMMANDS as PLACES
+from commands.cli.resolve import COMMANDS as RESOLVING
+from commands.cli.servers import COMMANDS as SERVERS
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -21,7 +26,5 @@ def app() -> None:
     """
 
 
-for command in (*servers.COMMANDS, *places.COMMANDS, *resolve.COMMANDS, *audit.COMMANDS):
+for command in (*SERVERS, *PLACES, *RESOLVING, *AUDITING, config, lever):
     app.add_command(command)
-app.add_command(configs.config)
-app.add_command(levers.lever)

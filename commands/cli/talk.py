@@ -19,8 +19,17 @@ from commands.settings import READY_FILE, Settings
 Json = Any
 Verb = Callable[..., None]
 
+WIDTH = 160
+"""Columns of what is written to a pipe or file."""
+
 REFUSED, UNREACHABLE, NOT_ALLOWED, NOT_FOUND = 1, 3, 4, 5
 _EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 503: UNREACHABLE}
+
+
+def _paper() -> Console:
+    """Open standard output for people: as wide as the terminal, or wide where there is none."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class Desk:
 
     api: Api
     as_json: bool
-    console: Console = field(default_factory=Console)
+    console: Console = field(default_factory=_paper)
 
     def answer(self, answer: Json, show: Callable[[Json], RenderableType]) -> None:
         """Print an answer: as it came for machines, shown for people."""
@@ -121,7 +130,9 @@ def outcome(answer: Mapping[str, Json]) -> str:
 
 def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
     """Lay rows out in columns, `heading=member`."""
-    laid = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    laid = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in columns:
+        laid.add_column(heading, overflow="fold")
     for row in rows:
         laid.add_row(*(_cell(row.get(member)) for member in columns.values()))
     return laid
