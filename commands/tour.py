@@ -15,6 +15,7 @@ from importlib import resources
 from typing import IO, Any, Self
 
 import orjson
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -28,11 +29,11 @@ CONTEXT = {
     "adventure_id": "adventure.tutorial",
 }
 SHOWN = {
-    "AWF_MAX_INPUT_TOKENS": "input tokens",
-    "DROP_RATE_LEGENDARY_MULTIPLIER": "legendary drops",
+    "AWF_MAX_INPUT_TOKENS": "tokens",
+    "DROP_RATE_LEGENDARY_MULTIPLIER": "drops",
     "ECONOMIC_ACTIVITY_MULTIPLIER": "economy",
-    "QUEST_PACING_TEMPO_MULTIPLIER": "quest tempo",
-    "SKILL_CHECK_SUCCESS_RATE_MULTIPLIER": "skill checks",
+    "QUEST_PACING_TEMPO_MULTIPLIER": "tempo",
+    "SKILL_CHECK_SUCCESS_RATE_MULTIPLIER": "skill",
 }
 
 
@@ -101,7 +102,7 @@ class Tour:
     def play(self) -> None:
         """Walk through all of it; raises TourFailed where anything is not as it should be."""
         before = self.api.get("/status")["position"]
-        self._turn("before anything", before)
+        self._turn("the start", before)
         self._load_examples()
         self._activate_examples()
         self._freeze_and_try()
@@ -130,12 +131,12 @@ class Tour:
             self.console.print(f"[green]{answer['status']}[/] {name}")
             for violation in answer["violations"]:
                 self.console.print(f"  [yellow]{violation['severity']}[/] {violation['message']}")
-            self._turn(f"activated {name}", answer["position"])
+            self._turn(f"active: {name.split()[0]} …", answer["position"])
 
     def _freeze_and_try(self) -> None:
         self.console.rule("Frozen")
         frozen = self.api.post("/freeze", {"reason": "the tour: hands off"})
-        self._turn("froze everything", frozen["position"])
+        self._turn("frozen", frozen["position"])
         config_id = next(iter(self.ids.values()))
         try:
             self.api.post(f"/configs/{config_id}/activate", {"immediate": True})
@@ -146,29 +147,32 @@ class Tour:
         else:
             raise TourFailed("an activation went through a freeze")
         unfrozen = self.api.post("/unfreeze", {"reason": "the tour goes on"})
-        self._turn("unfroze", unfrozen["position"])
+        self._turn("unfrozen", unfrozen["position"])
 
     def _roll_back(self, position: int) -> None:
         self.console.rule(f"Everything rolled back to position {position}")
         wanted = {"position": position, "reason": "the tour: as it was before"}
         plan = self.api.post("/rollback", {**wanted, "plan": True})
         for change in plan["changes"]:
-            self.console.print(f"planned: {change['action']} {change['name']}")
+            whom = f"{change['scope']} {change['scope_ref']}"
+            self.console.print(f"planned: {change['action']} {change['name']}, for {whom}")
         done = self.api.post("/rollback", wanted)
-        self._turn("rolled everything back", done["position"])
+        self._turn("rolled back", done["position"])
 
     def _turn(self, after: str, position: int) -> None:
         turn = self.game.play(after, position)
         before = self.turns[-1].values if self.turns else turn.values
         self.turns.append(turn)
         self.console.print(f"  the session's turn {turn.number}, on position {turn.position}:")
-        for lever, value in turn.values.items():
-            if value != before[lever]:
-                self.console.print(f"    [cyan]{lever}[/] {before[lever]} → [bold]{value}[/]")
+        changed = {lever: value for lever, value in turn.values.items() if value != before[lever]}
+        for lever, value in changed.items():
+            self.console.print(f"    [cyan]{lever}[/] {before[lever]} → [bold]{value}[/]")
+        if not changed:
+            self.console.print("    nothing changed")
 
     def _look_back(self) -> None:
         self.console.rule("What was in force then? The ledger, asked as of each turn")
-        table = Table("turn", "after", "position", *SHOWN.values(), "the ledger says")
+        table = Table("turn", "at", "position", *SHOWN.values(), "ledger", box=SIMPLE)
         for turn in self.turns:
             question = {"context": CONTEXT | {"turn_id": turn.number}, "at": turn.at}
             answer = self.api.post("/resolve", question | {"position": turn.position})
@@ -176,7 +180,7 @@ class Tour:
                 raise TourFailed(f"turn {turn.number}: the ledger disagrees with the session")
             shown = [str(turn.values[lever]) for lever in SHOWN]
             table.add_row(
-                str(turn.number), turn.after, str(turn.position), *shown, "[green]the same[/]"
+                str(turn.number), turn.after, str(turn.position), *shown, "[green]agrees[/]"
             )
         self.console.print(table)
         count = len(self.turns[0].values)

@@ -18,7 +18,7 @@ from ledger.levers import Rule
 from ledger.live import Activation, Live, Origin
 from ledger.rollout import Rollout, unit_text
 from ledger.scopes import Context, Place, Scope
-from ledger.targeting import EvaluationError, Timestamp, compile_rule
+from ledger.targeting import EvaluationError, RuleError, Timestamp, compile_rule
 
 Json = Any
 
@@ -181,7 +181,7 @@ class _Verdicts:
         try:
             if not self._targeted(activation):
                 return Why.TARGETING, ""
-        except EvaluationError as error:
+        except (EvaluationError, RuleError) as error:
             return Why.ERROR, str(error)
         rollout = activation.pinned.rollout
         if rollout is None or self._included(rollout, activation, clock):

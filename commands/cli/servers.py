@@ -13,6 +13,7 @@ import click
 from pydantic import ValidationError
 from rich.console import Console
 
+from commands.cli.talk import left_by_up
 from commands.settings import Settings
 
 Json = Any
@@ -136,4 +137,15 @@ def rebuild(settings: Settings, views: tuple[str, ...]) -> None:
     run(settings, views, Console())
 
 
-COMMANDS: tuple[click.Command, ...] = (up, migrate, serve, project, publish, rebuild)
+@click.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def game(arguments: tuple[str, ...]) -> None:
+    """Play turns as a demo game service, fed by Kafka alone; see `liveops game --help`."""
+    from consumers.game import main
+
+    if "--bootstrap" not in arguments and (bootstrap := left_by_up().get("kafka_bootstrap")):
+        arguments = ("--bootstrap", bootstrap, *arguments)
+    sys.exit(main(arguments))
+
+
+COMMANDS: tuple[click.Command, ...] = (up, migrate, serve, project, publish, rebuild, game)

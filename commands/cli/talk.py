@@ -77,7 +77,7 @@ def talking(verb: Verb) -> Verb:
 def _server(url: str | None, token: str | None) -> tuple[str, str]:
     if url and token:
         return url, token
-    running = _left_by_up()
+    running = left_by_up()
     url, token = url or running.get("url"), token or running.get("token")
     if not url or not token:
         raise click.UsageError(
@@ -87,7 +87,8 @@ def _server(url: str | None, token: str | None) -> tuple[str, str]:
     return url, token
 
 
-def _left_by_up() -> dict[str, str]:
+def left_by_up() -> dict[str, str]:
+    """Read what a running `liveops up` says of itself in its home; empty when none runs."""
     try:
         running: dict[str, str] = orjson.loads((Settings().home / READY_FILE).read_bytes())
     except (OSError, orjson.JSONDecodeError):
