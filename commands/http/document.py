@@ -70,7 +70,10 @@ class DocumentedApp(FastAPI):
 
 def document(written: dict[str, Json]) -> dict[str, Json]:
     """Complete the document that FastAPI wrote."""
-    written["components"]["schemas"].update(_problem_schemas())
+    schemas = written["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    schemas.update(_problem_schemas())
     for operation in _operations(written):
         _complete(operation)
     return written
@@ -92,7 +95,8 @@ def _complete(operation: dict[str, Json]) -> None:
     answers = operation["responses"]
     secured = "security" in operation
     for status in _shared(operation) if secured else ():
-        answers.setdefault(str(status), _refusal(status))
+        # FastAPI's own 422 would promise another body.
+        answers[str(status)] = _refusal(status)
     for status, answer in answers.items():
         headers = _headers(operation, int(status)) if secured else {}
         if headers:

@@ -205,8 +205,9 @@ def _named_in_query(error: ErrorDetails) -> dict[str, str]:
 
 
 def _parameter(pointer: str) -> str:
-    steps = [step for step in pointer.split("/")[1:] if step != "context"]
-    return "/" + ".".join(steps)
+    # A query has the context's members among its own. Only a token goes with none of them.
+    member = pointer.removeprefix("/context").lstrip("/") or "token"
+    return "/" + member.replace("/", ".")
 
 
 _DETAILS = {
