@@ -1,0 +1,327 @@
+"""The ledger inside a game's process: fed by Kafka alone, resolving without any input or output.
+
+    replica = Replica("kafka:9092")
+    replica.start()
+    replica.wait_ready(timeout=30)
+    answer = replica.resolve(Context("session", turn_id=7, world_id="world.forest_glade"))
+
+A thread of its own follows the feed and swaps whole states in; readers take no lock and never see
+half a command. What has been served is never taken back: while the feed is away, or makes no
+sense, the last good state is served, and `problem` says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from threading import Condition, Event, Thread, current_thread
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from consumers.feed import Feed, FeedLost
+from consumers.pins import CacheStatistics, Pin, Pins
+from consumers.prefix import Change, Gap, Prefix, change, start_from
+from consumers.views import GameSystems
+from ledger.clock import Instant
+from ledger.cloudevents import Unreadable
+from ledger.live import Live
+from ledger.resolve import Resolution, disabled, resolve
+from ledger.scopes import Context
+from ledger.topics import Topics
+
+__all__ = ["Change", "NotReady", "Replica"]
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE = 0.05
+_LONGEST_PAUSE = 5.0
+_ASK_SECONDS = 1.0
+_STALE_SECONDS = 5.0
+_CLOSE_SECONDS = 15.0
+
+Listener = Callable[[Change], None]
+
+
+class NotReady(RuntimeError):
+    """Nothing of the ledger has arrived yet: wait_ready() first."""
+
+
+class _Served(NamedTuple):
+    """What readers are given; `epoch` counts the changes of the kills."""
+
+    live: Live
+    epoch: int
+
+
+class Replica:
+    """A read-only copy of what resolution needs, kept up with the ledger.
+
+    `bootstrap` is `host:port[,host:port]`; `kafka` are options of kafka-python's clients, for
+    security. With `enabled` False every answer is the catalog's defaults, as
+    LIVEOPS_ENABLED=false demands. An answer is kept for its turn for at most `cache_ttl_ms`.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        prefix: str = "liveops",
+        enabled: bool = True,
+        cache_ttl_ms: int = 60_000,
+        **kafka: Any,
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._topics = Topics(prefix)
+        self._enabled = enabled
+        self._kafka = kafka
+        self._pins = Pins(cache_ttl_ms / 1000)
+        self._served: _Served | None = None
+        self._moved = Condition()
+        self._listeners: tuple[Listener, ...] = ()
+        self._trouble: str | None = None
+        self._contact: float | None = None
+        self._stop = Event()
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Begin to follow the feed, and return at once, whether there is a broker or not."""
+        if self._thread is None:
+            self._thread = Thread(target=self._keep_up, name="liveops-replica", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stop following the feed; what was served last stays."""
+        self._stop.set()
+        with self._moved:
+            self._moved.notify_all()
+        if self._thread is not None and self._thread is not current_thread():
+            self._thread.join(_CLOSE_SECONDS)
+
+    # --- How it fares ---
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to serve: data that was applied, not merely a connection."""
+        return self._served is not None
+
+    @property
+    def position(self) -> int:
+        """The position that is served; 0 before there is one. It never goes back."""
+        served = self._served
+        return 0 if served is None else served.live.position
+
+    @property
+    def recorded_at(self) -> Instant:
+        """When the event at `position` was recorded."""
+        served = self._served
+        return 0 if served is None else served.live.recorded_at
+
+    @property
+    def age(self) -> float:
+        """Seconds since a broker last answered; infinite before it ever did."""
+        contact = self._contact
+        return float("inf") if contact is None else time.monotonic() - contact
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the feed, in words for people; None when nothing is."""
+        if self._trouble is None and self._contact is not None and self.age > _STALE_SECONDS:
+            return f"no broker at {self._bootstrap} has answered for {self.age:.0f} s"
+        return self._trouble
+
+    def cache(self) -> CacheStatistics:
+        """Read how the memo of turns fares."""
+        return self._pins.statistics()
+
+    def clear_cache(self) -> None:
+        """Forget all turns: each is answered anew, from the newest state."""
+        self._pins.clear()
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until there is data to serve; False when `timeout` seconds pass, or at a close."""
+        return self.wait_for(1, timeout)
+
+    def wait_for(self, position: int, timeout: float) -> bool:
+        """Wait until a position is served; False when `timeout` seconds pass, or at a close."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._arrived(position) or self._stop.is_set(), timeout)
+        return self._arrived(position)
+
+    def _arrived(self, position: int) -> bool:
+        return self.ready and self.position >= position
+
+    def on_change(self, listener: Listener) -> Callable[[], None]:
+        """Have a function called after every swap; returns what ends that.
+
+        It is called in the thread that follows the feed: one that takes long holds the feed up,
+        one that fails is logged and does not.
+        """
+        self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(kept for kept in self._listeners if kept is not listener)
+
+        return unsubscribe
+
+    # --- Answers ---
+
+    def resolve(
+        self, context: Context, *, at: Instant | None = None, explain: bool = False
+    ) -> Resolution:
+        """Resolve all levers for a context; raises NotReady before any data has arrived.
+
+        `at` is now by default; an instant before the newest event is raised to that event's, and
+        the answer names the one used. The first question of a turn (session and turn id) pins the
+        state, and the instant, that all of the turn is answered from, until a lever is killed or
+        restored. Nothing in the answer is to be changed, but `values` itself is yours.
+        """
+        served = self._served
+        if not self._enabled:
+            live = Live() if served is None else served.live
+            return disabled(live.catalog, live.position, _now() if at is None else at)
+        if served is None:
+            raise NotReady(self._trouble or "nothing of the ledger has arrived yet")
+        if context.turn_id is None:
+            return _resolve(served.live, context, _now() if at is None else at, explain)
+        return self._in_turn(served, (context.session_id, context.turn_id), context, at, explain)
+
+    def game(self, context: Context) -> GameSystems:
+        """Resolve for a context, as typed views for the systems of a game."""
+        return GameSystems(self.resolve(context))
+
+    def _in_turn(
+        self,
+        served: _Served,
+        turn: tuple[str, int],
+        context: Context,
+        at: Instant | None,
+        explain: bool,
+    ) -> Resolution:
+        pin = self._pins.find(turn, served.epoch) or self._begin(served, turn, at)
+        at = pin.at if at is None else at
+        if explain:
+            return _resolve(pin.live, context, at, explain=True)
+        answer = pin.recall(context, at)
+        if answer is None:
+            self._pins.misses += 1
+            answer = _resolve(pin.live, context, at, explain=False)
+            pin.keep(context, at, answer)
+        else:
+            self._pins.hits += 1
+        return Resolution(dict(answer.values), answer.position, answer.at, answer.reason)
+
+    def _begin(self, served: _Served, turn: tuple[str, int], at: Instant | None) -> Pin:
+        return self._pins.begin(turn, served.live, _now() if at is None else at, served.epoch)
+
+    # --- Following the feed ---
+
+    def _keep_up(self) -> None:
+        pause = _FIRST_PAUSE
+        while not self._stop.is_set():
+            began, position = time.monotonic(), self.position
+            try:
+                with Feed(self._bootstrap, self._topics, self._kafka) as feed:
+                    self._follow(feed, self._catch_up(feed))
+            except Exception as error:
+                self._note(error)
+            if self.position > position or time.monotonic() - began > _LONGEST_PAUSE:
+                pause = _FIRST_PAUSE
+            self._stop.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _note(self, error: Exception) -> None:
+        expected = isinstance(error, (Gap, FeedLost, Unreadable))
+        words = str(error) if expected else f"{type(error).__name__}: {error}"
+        if words != self._trouble and not self._stop.is_set():
+            _log.warning("serving position %d: %s", self.position, words)
+        self._trouble = words
+
+    def _catch_up(self, feed: Feed) -> Prefix:
+        """Build a prefix aside and serve it: from the compacted topic and the events after it."""
+        live = start_from(feed.state())
+        self._contact = time.monotonic()
+        if live is None:
+            return self._build(feed, None, None)
+        try:
+            return self._build(feed, live, live.recorded_at)
+        except Gap:
+            # Their time did not lead to the events that follow: look for them among all.
+            return self._build(feed, live, None)
+
+    def _build(self, feed: Feed, live: Live | None, since: Instant | None) -> Prefix:
+        prefix = Prefix(live)
+        feed.follow(since)
+        goal = feed.end()
+        while not self._stop.is_set():
+            self._poll(feed, prefix)
+            prefix.apply()
+            if feed.offset() < goal:
+                continue
+            # Topics that were emptied are being filled again: what is served never goes back.
+            if prefix.live.position >= max(self.position, 1):
+                self._serve(prefix.live)
+                break
+            self._trouble = f"the topics are only at position {prefix.live.position}"
+        return prefix
+
+    def _follow(self, feed: Feed, prefix: Prefix) -> None:
+        while not self._stop.is_set():
+            self._poll(feed, prefix)
+            if prefix.apply():
+                self._serve(prefix.live)
+
+    def _poll(self, feed: Feed, prefix: Prefix) -> None:
+        """Take what has arrived, and see to it that a broker is there when nothing has."""
+        arrived = feed.poll()
+        for link, value in arrived:
+            if link is not None:
+                prefix.take(link, value)
+            else:  # were it an event that was damaged, the next one would show the gap
+                self._trouble = "there is a record among the events that is none"
+        if arrived:
+            self._contact = time.monotonic()
+        elif self.age > _ASK_SECONDS:
+            if feed.end() < feed.offset():
+                raise FeedLost("the log was cut, or made anew")
+            self._contact = time.monotonic()
+
+    def _serve(self, live: Live) -> None:
+        before = self._served
+        self._trouble = None
+        if before is not None and before.live.position == live.position:
+            return
+        epoch = 0 if before is None else before.epoch + (before.live.kills != live.kills)
+        with self._moved:
+            self._served = _Served(live, epoch)
+            self._moved.notify_all()
+        if self._listeners:
+            self._tell(change(Live() if before is None else before.live, live))
+
+    def _tell(self, what: Change) -> None:
+        for listener in self._listeners:
+            try:
+                listener(what)
+            except Exception:
+                _log.exception("a listener failed at position %d", what.position)
+
+
+def _resolve(live: Live, context: Context, at: Instant, explain: bool) -> Resolution:
+    # A state can tell nothing of the time before its last event.
+    return resolve(live, context, max(at, live.recorded_at), explain=explain)
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1000

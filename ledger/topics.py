@@ -1,0 +1,57 @@
+"""The topics on Kafka: their names, how they are made, and how our clients talk to brokers.
+
+Shared by who writes them and who reads them; nothing here speaks to Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LARGEST_RECORD = 16 << 20
+"""Bytes. An event that was accepted must never be one that cannot be published."""
+
+_ALL_TOPICS = {
+    "max.message.bytes": str(LARGEST_RECORD),
+    # Records carry the ledger's time, and replicas find their place by it.
+    "message.timestamp.type": "CreateTime",
+}
+EVENTS_SETTINGS: Mapping[str, str] = {
+    "cleanup.policy": "delete",
+    "retention.ms": "-1",
+    "retention.bytes": "-1",
+    **_ALL_TOPICS,
+}
+ACTIVE_SETTINGS: Mapping[str, str] = {"cleanup.policy": "compact", **_ALL_TOPICS}
+
+CLIENT: Mapping[str, int] = {
+    "bootstrap_timeout_ms": 5_000,
+    "request_timeout_ms": 10_000,
+    # By default a client that lost its broker looks for it only every 30 s.
+    "reconnect_backoff_max_ms": 1_000,
+    # The embedded broker ignores the limits of a fetch: a whole log comes as one response.
+    "receive_message_max_bytes": 1 << 30,
+}
+"""Options of every client of ours. The version of the protocol is never among them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The names of the topics of one ledger."""
+
+    prefix: str
+
+    @property
+    def events(self) -> str:
+        """Name the topic of every event, in ledger order."""
+        return f"{self.prefix}.events"
+
+    @property
+    def active(self) -> str:
+        """Name the compacted topic of all that matters to resolution now."""
+        return f"{self.prefix}.active"
+
+    @property
+    def settings(self) -> dict[str, Mapping[str, str]]:
+        """List the topics with the settings that they must have."""
+        return {self.events: EVENTS_SETTINGS, self.active: ACTIVE_SETTINGS}
