@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from commands.http import events
 from ledger.store import LedgerStore
 from tests.integration.calling import DROPS, SKILLS, Api, problem, serving
 
@@ -128,16 +129,12 @@ def test_events_go_on_behind_the_last_page(api: Api) -> None:
     assert rest == {"events": [], "next": 4, "head": 4}
 
 
-def test_a_page_of_large_events_ends_early(api: Api) -> None:
-    long = {"reason": "x" * 2000, "labels": {str(n): "y" * 200 for n in range(64)}}
+def test_a_page_of_large_events_ends_early(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    long: Json = {"reason": "x" * 2000, "labels": {str(n): "y" * 200 for n in range(64)}}
     for _ in range(60):
         api.created(**long)
-    from commands.http import events
-
-    small = pytest.MonkeyPatch()
-    with small.context() as patched:
-        patched.setattr(events, "LARGEST_PAGE", 50_000)
-        page = api.get("/events", limit=1000).json()
+    monkeypatch.setattr(events, "LARGEST_PAGE", 50_000)
+    page = api.get("/events", limit=1000).json()
     assert 0 < len(page["events"]) < 60
     assert page["next"] == page["events"][-1]["position"]
 
@@ -217,11 +214,12 @@ def test_what_the_cache_gives_is_what_a_fresh_fold_gives(api: Api) -> None:
 
 def test_health_needs_no_token_and_readiness_tells_the_position(api: Api) -> None:
     api.client.headers.pop("Authorization")
-    assert api.call("GET", "/healthz").status_code == 404
-    assert api.client.get("/healthz").json() == {"status": "ok"}
-    ready = api.client.get("/readyz")
+    health, ready = api.client.get("/healthz"), api.client.get("/readyz")
+    api.document.check("GET", "/healthz", health)
     api.document.check("GET", "/readyz", ready)
+    assert health.json() == {"status": "ok"}
     assert ready.json()["position"] == api.head()
+    assert ready.json()["age_seconds"] >= 0
 
 
 # --- Read your writes ---
