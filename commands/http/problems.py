@@ -153,7 +153,8 @@ def install(app: FastAPI) -> None:
 async def _of_ledger(request: Request, error: Exception) -> Response:
     assert isinstance(error, LedgerError)  # noqa: S101 - what it is installed for
     if error.status >= 500:
-        _logger.error("%s %s: %s", request.method, request.url.path, error, exc_info=error)
+        # One line: while the database is away there is one for each request.
+        _logger.error("%s %s: %s", request.method, request.url.path, error.__cause__ or error)
     return problem_response(
         KINDS[error.slug],
         error.message,
