@@ -114,14 +114,14 @@ class TargetingBody(Body):
         return Targeting.from_json(self.model_dump(exclude_none=True))
 
 
-class RampStep(Body):
+class RampStepBody(Body):
     """From an instant on, this percentage."""
 
     at: Moment
     percentage: Percentage
 
 
-Ramp = Annotated[list[RampStep], Field(min_length=1, max_length=1000)]
+Ramp = Annotated[list[RampStepBody], Field(min_length=1, max_length=1000)]
 
 
 class RolloutBody(Body):
