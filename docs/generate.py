@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from inspect import cleandoc
 from pathlib import Path
 from uuid import UUID
 
@@ -64,7 +65,7 @@ def events_page() -> str:
     samples = {type(event).__name__: event for event in _samples()}
     for name, kind in EVENT_TYPES.items():
         data = orjson.dumps(_shortened(samples[name]), option=orjson.OPT_INDENT_2).decode()
-        summary = (kind.__doc__ or "").strip()
+        summary = cleandoc(kind.__doc__ or "")
         lines.append(f"## {name} v{kind.VERSION}\n\n{summary}\n\n```json\n{data}\n```\n")
     return "\n".join(lines)
 

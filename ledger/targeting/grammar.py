@@ -244,9 +244,11 @@ class _Parser:
             raise refusal(at, "an int has at most 64 bits")
         return Literal(at, 1, value)
 
-    def _sequence(self, closing: str, item: Callable[[], Item]) -> list[Item]:
+    def _sequence(
+        self, closing: str, item: Callable[[], Item], *, trailing_comma: bool = True
+    ) -> list[Item]:
         items: list[Item] = []
-        while not self._sees(closing):
+        while not self._sees(closing) or (items and not trailing_comma):
             if len(items) == LONGEST_LIST:
                 raise refusal(self._token.at, f"a list or map has at most {LONGEST_LIST} items")
             items.append(item())
@@ -309,7 +311,8 @@ class _Parser:
         if name.text not in known:
             raise refusal(name.at, _unknown(name.text, known, otherwise))
         self._expect("(")
-        arguments = self._sequence(")", self._expression)
+        # CEL lets a comma end a list or a map, but not the arguments of a call.
+        arguments = self._sequence(")", self._expression, trailing_comma=False)
         wanted = known[name.text]
         if len(arguments) != wanted:
             # No function takes more than one.

@@ -61,6 +61,7 @@ REFUSED = [
     ("()", 1, "')' stands where a value should"),
     ("[1", 2, "the end of the rule stands where ']' should"),
     ("[,]", 1, "',' stands where a value should"),
+    ("size([],)", 8, "')' stands where a value should"),
     ("a[]", 2, "']' stands where a value should"),
     ("a.", 2, "the end of the rule stands where a name should"),
     ("a..b", 2, "'.' stands where a name should"),
