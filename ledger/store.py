@@ -26,7 +26,7 @@ from eventsourcing.persistence import (
 from psycopg.rows import args_row
 
 from ledger import sql
-from ledger.clock import Instant, format_instant, to_datetime
+from ledger.clock import Instant, to_datetime
 from ledger.errors import (
     ClockBehind,
     FutureInstant,
@@ -35,6 +35,7 @@ from ledger.errors import (
     RequestReused,
     StreamMoved,
 )
+from ledger.events import envelope
 from ledger.recorder import LedgerDatastore, LedgerRecorder, ask
 
 _POLL_SECONDS = 1.0
@@ -64,8 +65,7 @@ class Stored:
 
     def envelope(self) -> bytes:
         """Return the event as every surface shows it: the stored bytes, with where and when."""
-        prefix = b'{"position":%d,"recorded_at":"%s",'
-        return prefix % (self.position, format_instant(self.recorded_at).encode()) + self.state[1:]
+        return envelope(self.position, self.recorded_at, self.state)
 
 
 @dataclass(frozen=True, slots=True)
