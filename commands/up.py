@@ -19,11 +19,10 @@ from commands.client import Api
 from commands.embedded.broker import EmbeddedBroker
 from commands.embedded.logins import admit, kept_secret, prepare, write_private
 from commands.embedded.postgres import EmbeddedPostgres
+from commands.embedded.process import LOOPBACK, free_port
 from commands.settings import READY_FILE, Settings
 from commands.supervisor import Child, Exit, Supervisor
 from commands.tour import GameService, Tour
-
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def up(
 def _start(settings: Settings, supervisor: Supervisor, port: int | None) -> Running:
     database = _database(settings, supervisor)
     kafka, broken = _kafka(settings, supervisor)
-    port = _free_port(settings.port) if port is None else port or _free_port(0)
+    port = (_unless_taken(settings.port) if port is None else port) or free_port()
     token = _token(settings)
     environment = {
         "LIVEOPS_DATABASE_URL": database,
@@ -119,17 +118,15 @@ def _token(settings: Settings) -> str:
     return kept_secret(settings.home / "admin.token", lambda: secrets.token_urlsafe(32))
 
 
-def _free_port(wanted: int) -> int:
-    """Take the wanted port if it is free, else any."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("this machine has no free port on loopback")
+def _unless_taken(port: int) -> int:
+    """Give the port back, or 0 when somebody else has it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return 0
+    return port
 
 
 def _answers(url: str) -> bool:
