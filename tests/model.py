@@ -210,12 +210,12 @@ class Model:
         window_given: bool | None = None,
         expected_revision: int | None = None,
     ) -> Outcome:
+        if missed := self._missed(config_id, expected_revision):
+            return missed
         revisions = self._revisions(config_id)
         number = len(revisions) if revision is None else revision
         if not 1 <= number <= len(revisions):
-            return 404
-        if missed := self._missed(config_id, expected_revision):
-            return missed
+            return 404  # after 412: who holds an old state may well name what it has not
         if self._archived(config_id):
             return 409
         if self._frozen(config_id):
