@@ -16,6 +16,7 @@ from commands.http import (
     events,
     freezes,
     levers,
+    manual,
     problems,
     resolve,
     rollback,
@@ -60,6 +61,7 @@ def create_app(ledger: Ledger, settings: Settings, *, views: Views | None = None
         title="LiveOps Ledger",
         version=version("liveops-ledger"),
         description=_DESCRIPTION,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
@@ -67,6 +69,7 @@ def create_app(ledger: Ledger, settings: Settings, *, views: Views | None = None
     )
     app.state.desk = _desk(ledger, settings, views)
     problems.install(app)
+    manual.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE, dependencies=[Security(BEARER)])
     app.include_router(status.open_router)

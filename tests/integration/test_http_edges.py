@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -76,6 +77,15 @@ def test_an_app_without_a_token_is_not_made(store: LedgerStore, settings: Json) 
 def test_an_app_without_a_database_is_not_made(store: LedgerStore) -> None:
     with pytest.raises(ValueError, match="LIVEOPS_DATABASE_URL"):
         create_app(Ledger(store), Settings(admin_token=TOKEN, database_url=None))
+
+
+def test_the_documentation_fetches_nothing_from_elsewhere(api: Api) -> None:
+    page = api.client.get("/docs").text
+    fetched = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(fetched) == 3
+    for path in fetched:
+        assert path.startswith("/")
+        assert api.client.get(path).is_success, path
 
 
 # --- Routes ---
