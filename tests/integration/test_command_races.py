@@ -19,7 +19,7 @@ import pytest
 from commands.identity import uuid7
 from commands.ledger import Ledger, Order, Outcome
 from ledger.content import Content
-from ledger.errors import Refused, StreamMoved
+from ledger.errors import Conflict, FrozenPlace, Moved, Refused, StreamMoved
 from ledger.events import ConfigActivated, ConfigRevised, Frozen, Recorded, Unfrozen, decode
 from ledger.intents import (
     ActivateConfig,
@@ -151,6 +151,78 @@ def test_nothing_is_lost_doubled_or_let_through_a_freeze(database: str) -> None:
     assert kinds["ConfigRevised"] > 5
     assert kinds["Frozen"] == TOGGLES / 2
     assert any(outcome.repeated for _, outcome in seen.outcomes)
+
+
+# --- Overtaken at the last moment ---
+
+
+def overtaken(other: Callable[[], object], plan: Callable[[State], Intent]) -> Any:
+    """Make a plan during whose first decision something else happens."""
+    first = iter([other])
+
+    def decide_late(state: State) -> Intent:
+        intent = plan(state)
+        for happens in first:
+            happens()
+        return intent
+
+    return decide_late
+
+
+@pytest.fixture
+def ledgers(store: LedgerStore) -> tuple[Ledger, Ledger]:
+    """The ledger as two processes have it."""
+    return Ledger(store), Ledger(store)
+
+
+def test_a_revision_that_is_overtaken_has_moved(ledgers: tuple[Ledger, Ledger]) -> None:
+    mine, theirs = ledgers
+    config_id = uuid7()
+    mine.execute(Order(ACTOR), _always(CreateConfig(config_id, DRAFT)))
+    plan = _always(ReviseConfig(config_id, DRAFT, expected_revision=1))
+    with pytest.raises(Moved):
+        mine.execute(Order(ACTOR), overtaken(lambda: theirs.execute(Order(ACTOR), plan), plan))
+
+
+def test_an_activation_that_is_overtaken_is_a_conflict(ledgers: tuple[Ledger, Ledger]) -> None:
+    mine, theirs = ledgers
+    config_id = uuid7()
+    mine.execute(Order(ACTOR), _always(CreateConfig(config_id, DRAFT)))
+    plan = _always(ActivateConfig(config_id))
+    with pytest.raises(Conflict):
+        mine.execute(Order(ACTOR), overtaken(lambda: theirs.execute(Order(ACTOR), plan), plan))
+    assert mine.store.head().position == 2
+
+
+def test_a_freeze_overtakes_an_activation(ledgers: tuple[Ledger, Ledger]) -> None:
+    mine, theirs = ledgers
+    config_id = uuid7()
+    mine.execute(Order(ACTOR), _always(CreateConfig(config_id, DRAFT)))
+    freeze = lambda: theirs.execute(Order(ACTOR), _always(Freeze()))  # noqa: E731
+    with pytest.raises(FrozenPlace):
+        mine.execute(Order(ACTOR), overtaken(freeze, _always(ActivateConfig(config_id))))
+
+
+def test_a_request_that_is_overtaken_by_itself_has_one_outcome(
+    ledgers: tuple[Ledger, Ledger],
+) -> None:
+    mine, theirs = ledgers
+    order = Order(ACTOR, "", Request(ACTOR, "k", b"digest"))
+    plan = _always(Freeze())
+    outcome = mine.execute(order, overtaken(lambda: theirs.execute(order, plan), plan))
+    assert (outcome.repeated, outcome.position) == (True, 1)
+
+
+def test_a_request_refused_because_of_itself_has_its_first_outcome(
+    ledgers: tuple[Ledger, Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, theirs = ledgers
+    order = Order(ACTOR, "", Request(ACTOR, "k", b"digest"))
+    first = theirs.execute(order, _always(Freeze()))
+    looks = iter([None])  # the first look came before the other process was done
+    find = mine.store.find
+    monkeypatch.setattr(mine.store, "find", lambda request: next(looks, find(request)))
+    assert mine.execute(order, _always(Freeze())).events == first.events
 
 
 # --- Without the guards ---
