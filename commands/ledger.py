@@ -156,13 +156,13 @@ class Ledger:
             if len(self._standings) > REMEMBERED:
                 del self._standings[next(iter(self._standings))]
 
-    def now(self, state: State) -> Instant:
-        """Read the clock; never before what is recorded already."""
-        return max(_clock(), state.live.recorded_at)
+    def now(self, recorded_at: Instant) -> Instant:
+        """Read the clock; never before an event that is recorded already."""
+        return max(_clock(), recorded_at)
 
     def status(self, state: State, config: Config) -> Status:
         """Tell a config's status now; in a process started frozen its window clock stands still."""
-        return state.status(config, self.frozen_since or self.now(state))
+        return state.status(config, self.frozen_since or self.now(state.live.recorded_at))
 
     def position(self) -> int:
         """Tell how far this process has read the ledger, without asking the database."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +20,7 @@ from pydantic import (
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
+    model_validator,
 )
 
 from ledger.catalog_file import CONTEXT_NAMES
@@ -35,7 +36,8 @@ Json = Any
 LAST_POSITION = 2**63 - 1
 LONGEST_REASON = 2000
 LONGEST_RULE = 4096
-LONGEST_TOKEN = 65_536
+LARGEST_CONTEXT = 16_384
+LONGEST_TOKEN = 131_072
 
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -309,6 +311,13 @@ class ContextBody(Body):
         default_factory=dict, max_length=64, description="variations by experiment"
     )
     attributes: dict[AttributeName, Any] = Field(default_factory=dict, max_length=100)
+
+    @model_validator(mode="after")
+    def _refuse_large(self) -> Self:
+        # Whole, it has to fit into the token of an answer.
+        if len(self.model_dump_json()) > LARGEST_CONTEXT:
+            raise ValueError(f"a context may have {LARGEST_CONTEXT} characters as JSON")
+        return self
 
     def context(self) -> Context:
         """Give the context as resolution takes it; raises Invalid."""

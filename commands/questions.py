@@ -148,8 +148,8 @@ class Questions:
         if question.as_of is not None:
             head = self._ledger.store.close_instant(question.as_of)
             return head.position, head.recorded_at, question.as_of
-        with self._ledger.current() as state:
-            return state.live.position, state.live.recorded_at, self._ledger.now(state)
+        live = self.prefixes.newest()
+        return live.position, live.recorded_at, self._ledger.now(live.recorded_at)
 
     def _answer(self, question: Pinned) -> Answer:
         live = self.prefixes.at(question.position)
@@ -171,7 +171,10 @@ class Questions:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
-    """How the folded prefixes are used; ages in seconds, None while there are none."""
+    """How the folded prefixes are used; ages in seconds, None while there are none.
+
+    A miss is a prefix that had to be folded from the ledger; the newest one never has to be.
+    """
 
     size: int
     limit: int
@@ -199,25 +202,36 @@ class Prefixes:
 
         Raises NotFound beyond the head.
         """
-        with self._lock:
-            found = self._kept.get(position)
-            if found is not None:
-                self._kept.move_to_end(position)
-                self._hits += 1
-                return found[0]
-            self._misses += 1
-        live = self._folded(position)
-        with self._lock:
-            self._kept[position] = live, time.monotonic()
-            if len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
+        found = self._found(position)
+        if found is None:
+            found = self._ledger.live_at(position, start=self._nearest(position))
+            self._keep(found)
+        return found
+
+    def newest(self) -> Live:
+        """Give the whole ledger as it is now; what is given must not be changed."""
+        with self._ledger.current() as state:
+            with self._lock:
+                kept = self._kept.get(state.live.position)
+            live = state.live.copy() if kept is None else kept[0]
+        if kept is None:
+            self._keep(live)
         return live
 
-    def _folded(self, position: int) -> Live:
-        with self._ledger.current() as state:
-            if state.live.position == position:
-                return state.live.copy()
-        return self._ledger.live_at(position, start=self._nearest(position))
+    def _found(self, position: int) -> Live | None:
+        with self._lock:
+            if position not in self._kept:
+                self._misses += 1
+                return None
+            self._hits += 1
+            self._kept.move_to_end(position)
+            return self._kept[position][0]
+
+    def _keep(self, live: Live) -> None:
+        with self._lock:
+            self._kept[live.position] = live, time.monotonic()
+            if len(self._kept) > self._limit:
+                self._kept.popitem(last=False)
 
     def _nearest(self, position: int) -> Live | None:
         with self._lock:

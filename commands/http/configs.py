@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -232,7 +233,7 @@ class ConfigFilter(BaseModel):
     )
 
     def takes(self, state: State, config: Config) -> bool:
-        """Tell whether a config is wanted, whatever its status."""
+        """Tell whether a config is wanted, if its status is."""
         place, name = config.place, config.latest.content.name
         return (
             self.scope in (None, place.scope)
@@ -248,22 +249,18 @@ def list_configs(desk: AtLedger, wanted: Annotated[ConfigFilter, Query()]) -> Re
     most = min(wanted.limit or desk.settings.preview_max_docs, desk.settings.preview_max_docs)
     before = LAST_POSITION if wanted.cursor is None else read_cursor(PAGES, wanted.cursor)
     with desk.ledger.current() as state:
-        views = (
-            _view(desk.ledger, state, config)
+        chosen = (
+            config
             for config in reversed(state.configs.values())
-            if config.created.position < before and wanted.takes(state, config)
+            if config.created.position < before
+            and wanted.takes(state, config)
+            and wanted.status in (None, desk.ledger.status(state, config))
         )
-        page = _page((view for view in views if wanted.status in (None, view.status)), most)
+        taken = list(islice(chosen, most + 1))
+        views = [_view(desk.ledger, state, config) for config in taken[:most]]
+        following = cursor(PAGES, taken[most - 1].created.position) if taken[most:] else None
+        page = ConfigList(configs=views, next=following)
         return respond(page, position=state.live.position)
-
-
-def _page(views: Iterable[answers.Config], most: int) -> ConfigList:
-    taken: list[answers.Config] = []
-    for view in views:
-        if len(taken) == most:
-            return ConfigList(configs=taken, next=cursor(PAGES, taken[-1].created.position))
-        taken.append(view)
-    return ConfigList(configs=taken, next=None)
 
 
 def _sets(state: State, config: Config, lever: str) -> bool:

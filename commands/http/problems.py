@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -191,6 +192,16 @@ def _named(error: Mapping[str, Json]) -> dict[str, str]:
     steps = [str(step)[:128] for step in steps if step != "[key]"]
     detail = error["msg"].removeprefix("Value error, ")
     return fault(where, pointer(steps), _DETAILS.get(error["type"], detail))
+
+
+@contextmanager
+def naming(where: str, pointers: Mapping[type[LedgerError], str]) -> Iterator[None]:
+    """Say of an error of the ledger which member of the request it comes from."""
+    try:
+        yield
+    except tuple(pointers) as error:
+        error.details["errors"] = [fault(where, pointers[type(error)], error.message)]
+        raise
 
 
 def invalid_query(error: ValidationError | Invalid) -> Problem:

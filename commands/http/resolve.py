@@ -13,11 +13,11 @@ from commands.http.answers import Resolved, written
 from commands.http.desk import Desk
 from commands.http.document import refusals
 from commands.http.orders import AtLedger
-from commands.http.problems import invalid_query
+from commands.http.problems import invalid_query, naming
 from commands.http.requests import ContextRoute, LedgerRoute
 from commands.models import LONGEST_TOKEN, ContextBody, Moment, Position, Ref, ResolveBody
-from commands.questions import Question
-from ledger.errors import Invalid
+from commands.questions import DamagedToken, Question
+from ledger.errors import FutureInstant, Invalid, NotFound
 
 Json = Any
 
@@ -25,6 +25,7 @@ router = APIRouter(tags=["resolution"], route_class=LedgerRoute)
 preview_router = APIRouter(tags=["resolution"], route_class=ContextRoute)
 
 _ANSWERS = refusals(400, 404, 422)
+_TIMES = {FutureInstant: "/as_of", NotFound: "/position", DamagedToken: "/token"}
 
 
 @router.post("/resolve", response_model=Resolved, responses=_ANSWERS, summary="Resolve")
@@ -33,7 +34,8 @@ def resolve(desk: AtLedger, body: ResolveBody) -> Response:
 
     A `token` alone repeats an earlier answer byte for byte.
     """
-    return _answer(desk, body)
+    with naming("body", _TIMES):
+        return _answer(desk, body)
 
 
 def _answer(desk: Desk, body: ResolveBody) -> Response:
@@ -122,6 +124,7 @@ def _scalar(text: str) -> Json:
 def preview(request: Request, desk: AtLedger, asked: Annotated[PreviewQuery, Query()]) -> Response:
     """Resolve every lever for the context that the query names."""
     try:
-        return _answer(desk, asked.body(request.query_params))
+        with naming("query", _TIMES):
+            return _answer(desk, asked.body(request.query_params))
     except (ValidationError, Invalid) as error:
         raise invalid_query(error) from error

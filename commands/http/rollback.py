@@ -12,11 +12,13 @@ from commands.http.configs import pinned_view
 from commands.http.desk import Desk
 from commands.http.document import refusals
 from commands.http.orders import AtDesk, Caller
+from commands.http.problems import naming
 from commands.http.requests import LedgerRoute
 from commands.ledger import Outcome
 from commands.models import RollBackBody
 from ledger.clock import Instant, format_instant
 from ledger.decide import Change, plan_rollback
+from ledger.errors import FutureInstant, NotFound
 from ledger.events import ConfigEvent, ConfigRolledBack, Recorded
 from ledger.intents import RollBack
 from ledger.live import Activation, Live, Origin
@@ -39,7 +41,9 @@ def roll_back(caller: Caller, desk: AtDesk, body: RollBackBody) -> Response:
     Freezes and kills are left as they are. Where nothing differs, nothing is recorded.
     """
     body.refuse_unless_one_point()
-    place, target = body.place(), _target(desk, body)
+    place = body.place()
+    with naming("body", {FutureInstant: "/timestamp", NotFound: "/position"}):
+        target = _target(desk, body)
     if body.plan:
         with desk.ledger.current() as state:
             changes = plan_rollback(state, target, place)

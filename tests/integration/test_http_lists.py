@@ -186,12 +186,14 @@ def test_status_tells_how_the_process_is_set(store: LedgerStore, database: str) 
 
 
 def test_the_cache_counts_and_can_be_cleared(api: Api) -> None:
-    for _ in range(3):
-        api.get("/resolve/preview", session_id="s")
+    api.activated()
+    for position in (1, 1, 3):
+        api.get("/resolve/preview", session_id="s", position=position)
     kept = api.get("/cache").json()
-    assert (kept["size"], kept["hits"], kept["misses"]) == (1, 2, 1)
+    # Each is looked at twice: for its recorded_at, and to be resolved.
+    assert (kept["size"], kept["hits"], kept["misses"]) == (2, 4, 2)
     assert kept["oldest_age_seconds"] >= 0
-    assert api.call("DELETE", "/cache").json() == {"cleared": 1}
+    assert api.call("DELETE", "/cache").json() == {"cleared": 2}
     assert api.get("/cache").json()["size"] == 0
 
 

@@ -99,7 +99,8 @@ def test_an_as_of_answer_is_final(api: Api) -> None:
 
 def test_an_as_of_to_come_is_refused(api: Api) -> None:
     question = {"context": GLADE, "as_of": "2999-01-01T00:00:00Z"}
-    problem(api.post("/resolve", question), 422, "future-instant")
+    told = problem(api.post("/resolve", question), 422, "future-instant")
+    assert [error["pointer"] for error in told["errors"]] == ["/as_of"]
 
 
 @pytest.mark.parametrize("position", [0, 1])
@@ -108,7 +109,8 @@ def test_the_empty_prefix_and_the_first_event_can_be_asked(api: Api, position: i
 
 
 def test_a_position_beyond_the_head_is_not_found(api: Api) -> None:
-    problem(api.post("/resolve", {"context": GLADE, "position": 99}), 404, "not-found")
+    told = problem(api.post("/resolve", {"context": GLADE, "position": 99}), 404, "not-found")
+    assert [error["pointer"] for error in told["errors"]] == ["/position"]
 
 
 # --- Tokens ---
@@ -162,6 +164,16 @@ def test_a_process_that_was_started_frozen_holds_its_windows(
         token = planned.json()["token"]
         assert after.post("/resolve", {"token": token}).content == planned.content
         assert ask(after, at="2999-01-01T00:00:00Z")["values"][LEGENDARY] == 1.5
+
+
+def test_the_largest_context_has_a_token_that_can_be_asked(api: Api) -> None:
+    context = {"session_id": "s", "attributes": {"x": "€" * 16_000}}
+    first = api.post("/resolve", {"context": context})
+    token = first.json()["token"]
+    assert api.post("/resolve", {"token": token}).content == first.content
+    context["attributes"] = {"x": "x" * 17_000}
+    told = problem(api.post("/resolve", {"context": context}), 422, "invalid")
+    assert [error["pointer"] for error in told["errors"]] == ["/context"]
 
 
 @pytest.mark.parametrize("damage", ["", "x", "AAAA", "é", "=", "a" * 200])
