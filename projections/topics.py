@@ -16,14 +16,16 @@ from typing import Any, NamedTuple, Self
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
 from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.net.compat import KafkaNetClient
 
 from ledger.cloudevents import Record, link_of
-from ledger.topics import CLIENT, LARGEST_RECORD, Topics
+from ledger.topics import LARGEST_RECORD, Topics, open_client
 
 _COMMIT_SECONDS = 20.0
 _SETTLE_SECONDS = 10.0
 _SIGHT_SECONDS = 5.0
 _POLL_MS = 50
+_ASK_MS = 3_000
 
 _PRODUCER = {
     "transaction_timeout_ms": 30_000,
@@ -70,7 +72,7 @@ class TopicWriter:
     def __init__(
         self, bootstrap: str, topics: Topics, stop: Event, options: Mapping[str, Any]
     ) -> None:
-        self._options = {**CLIENT, **options, "bootstrap_servers": bootstrap.split(",")}
+        self._options = {**options, "bootstrap_servers": bootstrap.split(",")}
         self._topics = topics
         self._stop = stop
         self._events = TopicPartition(topics.events, 0)
@@ -82,17 +84,20 @@ class TopicWriter:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as opened:
-            self._producer = KafkaProducer(
-                **self._options, **_PRODUCER, transactional_id=f"{self._topics.prefix}-publisher"
-            )
+            transactions = {**_PRODUCER, "transactional_id": f"{self._topics.prefix}-publisher"}
+            self._producer = self._open(KafkaProducer, transactions)
             opened.callback(_discard, self._producer)
-            self._admin = KafkaAdminClient(**self._options)
+            self._admin = self._open(KafkaAdminClient, {})
             opened.callback(self._admin.close)
-            self._consumer = KafkaConsumer(**self._options, **_CONSUMER)
+            self._consumer = self._open(KafkaConsumer, _CONSUMER)
             opened.callback(self._consumer.close, timeout_ms=1_000)
             # From here on nobody before us can write, and what they left open has been ended.
             self._producer.init_transactions()
             self._make_topics()
+            # A topic that the producer knows from its first look only, and was never told of, it
+            # forgets when it is told of another; then its records wait for ever.
+            for name in self._topics.settings:
+                self._producer._sender.add_topic(name)
             self._settle()
             self._context = opened.pop_all()
         return self
@@ -165,6 +170,9 @@ class TopicWriter:
         self._admin.delete_records({self._events: self._ends[self._events]})
         self._begins, self._ends = self._bounds()
 
+    def _open(self, make: Any, options: Mapping[str, Any]) -> Any:
+        return open_client(make, KafkaNetClient, **{**self._options, **options})
+
     # --- Making ---
 
     def _make_topics(self) -> None:
@@ -196,10 +204,13 @@ class TopicWriter:
 
     def _bounds(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         # One at a time: asked for both, the client leaves out one whose leader it has yet to learn.
-        ask = self._consumer
         both = (self._events, self._active)
-        begins = {partition: ask.beginning_offsets([partition])[partition] for partition in both}
-        return begins, {partition: ask.end_offsets([partition])[partition] for partition in both}
+        begins = {each: self._ask(self._consumer.beginning_offsets, each) for each in both}
+        return begins, {each: self._ask(self._consumer.end_offsets, each) for each in both}
+
+    def _ask(self, question: Any, partition: TopicPartition) -> int:
+        offset: int = question([partition], timeout_ms=_ASK_MS)[partition]
+        return offset
 
     def _read(
         self, partition: TopicPartition, start: int, patience: float = _COMMIT_SECONDS

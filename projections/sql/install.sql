@@ -1,0 +1,77 @@
+-- What all views share, and the one table that is no view. install() runs this as liveops_owner
+-- with search_path = <the ledger's schema>, pg_temp; running it again changes nothing.
+
+DO $$
+BEGIN
+    IF to_regtype('liveops_config_scope') IS NULL THEN
+        -- In order of precedence, lowest first: ORDER BY scope sorts so.
+        CREATE TYPE liveops_config_scope AS ENUM
+            ('global', 'world', 'adventure', 'experiment', 'session');
+    END IF;
+    IF to_regtype('liveops_config_status') IS NULL THEN
+        CREATE TYPE liveops_config_status AS ENUM
+            ('draft', 'scheduled', 'active', 'expired', 'inactive', 'archived');
+    END IF;
+    IF to_regtype('liveops_audit_action') IS NULL THEN
+        CREATE TYPE liveops_audit_action AS ENUM
+            ('create', 'revise', 'activate', 'deactivate', 'archive', 'rollback', 'rollout',
+             'freeze', 'unfreeze', 'kill', 'restore', 'adopt_catalog');
+    END IF;
+END
+$$;
+
+-- Who may do what with a derived table: readers read, the projector writes, nobody else does
+-- anything. FORCE makes that hold for the owner too. A superuser is beyond all policies.
+CREATE OR REPLACE FUNCTION liveops_protect(protected regclass) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path FROM CURRENT
+AS $$
+BEGIN
+    -- Looked at first, because each of these locks out readers for a moment.
+    IF (SELECT c.relforcerowsecurity FROM pg_class c WHERE c.oid = protected) THEN
+        RETURN;
+    END IF;
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', protected);
+    EXECUTE format(
+        'CREATE POLICY liveops_read ON %s FOR SELECT'
+        ' TO liveops_reader, liveops_writer, liveops_projector USING (true)', protected);
+    EXECUTE format(
+        'CREATE POLICY liveops_project ON %s FOR ALL'
+        ' TO liveops_projector USING (true) WITH CHECK (true)', protected);
+    EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', protected);
+    EXECUTE format('GRANT SELECT ON %s TO liveops_reader, liveops_writer', protected);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO liveops_projector', protected);
+END
+$$;
+
+REVOKE ALL ON FUNCTION liveops_protect FROM PUBLIC;
+
+-- How far each view has come. A view's rows and its position change in one transaction.
+CREATE TABLE IF NOT EXISTS liveops_projections (
+    name text PRIMARY KEY,
+    version integer NOT NULL,
+    position bigint NOT NULL,
+    recorded_at timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+
+SELECT liveops_protect('liveops_projections');
+
+-- Samples of what games were given: reported by them, so the ledger alone cannot bring them back.
+CREATE TABLE IF NOT EXISTS liveops_snapshots (
+    id uuid PRIMARY KEY,
+    session_id text NOT NULL,
+    turn_id integer NOT NULL,
+    resolved jsonb NOT NULL,
+    ts timestamptz NOT NULL,
+    position bigint NOT NULL,
+    at timestamptz NOT NULL,
+    reason text NOT NULL,
+    -- json keeps the text: jsonb would make 1e16 an integer, which a targeting rule can tell apart.
+    context json NOT NULL
+);
+
+CREATE INDEX IF NOT EXISTS liveops_snapshots_turn ON liveops_snapshots (session_id, turn_id);
+CREATE INDEX IF NOT EXISTS liveops_snapshots_position ON liveops_snapshots (position, id);
+
+SELECT liveops_protect('liveops_snapshots');

@@ -1,0 +1,177 @@
+-- What runner, rebuild and views ask. `%(name)s` are parameters, `{name}` a composed part of the statement.
+
+-- name: session
+-- Lost work is done again from the ledger, so nothing waits for the disk. A peer that vanished must
+-- not keep the lead until TCP gives up, hours later.
+SELECT set_config('role', 'liveops_projector', false),
+       set_config('default_transaction_isolation', 'read committed', false),
+       set_config('default_transaction_read_only', 'off', false),
+       set_config('synchronous_commit', 'off', false),
+       set_config('lock_timeout', '10s', false),
+       set_config('tcp_keepalives_idle', '5', false),
+       set_config('tcp_keepalives_interval', '5', false),
+       set_config('tcp_keepalives_count', '3', false);
+
+-- name: listen
+LISTEN liveops_events;
+
+-- name: lead
+-- 1280332362 is "LPRJ" in ASCII; the oid keeps two ledgers of one database apart.
+SELECT pg_try_advisory_lock(1280332362, 'liveops_projections'::regclass::oid::integer);
+
+-- name: head
+SELECT coalesce(max(position), 0) FROM liveops_events;
+
+-- name: standings
+SELECT name, version, position, liveops_instant(recorded_at) FROM liveops_projections;
+
+-- name: hold_standing
+SELECT version, position FROM liveops_projections WHERE name = %(name)s FOR UPDATE;
+
+-- name: stand
+INSERT INTO liveops_projections (name, version, position, recorded_at)
+VALUES (%(name)s, %(version)s, %(position)s, %(recorded_at)s::timestamptz)
+    ON CONFLICT (name) DO UPDATE
+   SET version = excluded.version,
+       position = excluded.position,
+       recorded_at = excluded.recorded_at,
+       updated_at = clock_timestamp();
+
+-- name: events_after
+SELECT position, liveops_instant(recorded_at), state
+  FROM liveops_events
+ WHERE position > %(after)s
+ ORDER BY position
+ LIMIT %(limit)s;
+
+-- name: install_lock
+-- 1280333382 is "LPVF" in ASCII.
+SELECT pg_advisory_xact_lock(1280333382, hashtext(current_schema()));
+
+-- name: schemas
+-- The ledger's schema, and the one beside it where a view is built anew; each with its search path.
+WITH named AS (SELECT current_schema() AS ledger, 'liveops_rebuild_' || current_schema() AS building)
+SELECT ledger, building, format('%%I, pg_temp', ledger), format('%%I, %%I, pg_temp', building, ledger)
+  FROM named;
+
+-- name: work_as
+-- Until the transaction ends. Bodies of functions are checked when they are called: the tables of
+-- a view may still be of the version before.
+SELECT set_config('role', %(role)s, true),
+       set_config('search_path', %(path)s, true),
+       set_config('check_function_bodies', 'off', true);
+
+-- name: tables_exist
+SELECT coalesce(bool_and(to_regclass(format('%%I', name)) IS NOT NULL), true)
+  FROM unnest(%(tables)s::text[]) AS name;
+
+-- name: rebuild_lock
+-- 1280333378 is "LPVB" in ASCII.
+SELECT pg_try_advisory_lock(1280333378, hashtext(current_schema() || '.' || %(name)s));
+
+-- name: rebuild_unlock
+SELECT pg_advisory_unlock(1280333378, hashtext(current_schema() || '.' || %(name)s));
+
+-- name: impatient
+-- Who waits for an exclusive lock makes all later readers wait behind it: give up soon, and before
+-- the deadlock detector (1 s) would choose one of them as its victim.
+SELECT set_config('lock_timeout', '500ms', true);
+
+-- name: add_rows
+-- COPY does not work under row-level security, and one document costs less than many parameters.
+INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %(rows)s);
+
+-- name: configs_load
+SELECT config_id, name, scope::text, scope_ref, status::text, payload::text,
+       liveops_instant(valid_from) AS valid_from, liveops_instant(valid_to) AS valid_to,
+       created_by, liveops_instant(created_at) AS created_at,
+       liveops_instant(updated_at) AS updated_at,
+       revision, targeting::text, rollout::text, priority, labels::text,
+       active_revision, liveops_instant(active_from) AS active_from,
+       liveops_instant(active_to) AS active_to, liveops_instant(activated_at) AS activated_at,
+       activated_position, activation::text, created_position, position
+  FROM liveops_configs
+ WHERE config_id = ANY (%(config_ids)s::uuid[]);
+
+-- name: configs_remove
+DELETE FROM liveops_configs WHERE config_id = ANY (%(config_ids)s::uuid[]);
+
+-- name: freezes_load
+SELECT scope::text, scope_ref, position, liveops_instant(begun_at), actor, reason,
+       liveops_instant(ended_at)
+  FROM liveops_freezes
+ ORDER BY position;
+
+-- name: freezes_remove
+DELETE FROM liveops_freezes;
+
+-- name: configs_page
+-- `at` is never before the last event of the view, whatever the clock of the database does.
+WITH asked AS MATERIALIZED (
+    SELECT greatest(coalesce(%(at)s::timestamptz, ledger_clock()), p.recorded_at) AS at
+      FROM liveops_projections p
+     WHERE p.name = 'liveops_configs'
+), clocks AS MATERIALIZED (
+    SELECT k.* FROM asked, liveops_clocks(asked.at) k
+), staged AS (
+    SELECT c.*, liveops_stage(
+               c.status, c.active_from, c.active_to,
+               coalesce(
+                   (SELECT k.clock FROM clocks k
+                     WHERE k.scope = c.scope AND k.scope_ref = c.scope_ref),
+                   (SELECT k.clock FROM clocks k WHERE k.scope = 'global')
+               )
+           ) AS stage
+      FROM liveops_configs c
+)
+SELECT config_id, name, scope::text, scope_ref, stage::text AS status, payload,
+       liveops_instant(valid_from) AS valid_from, liveops_instant(valid_to) AS valid_to,
+       created_by, liveops_instant(created_at) AS created_at,
+       liveops_instant(updated_at) AS updated_at,
+       revision, targeting, rollout, priority, labels,
+       active_revision, liveops_instant(active_from) AS active_from,
+       liveops_instant(active_to) AS active_to, liveops_instant(activated_at) AS activated_at,
+       activated_position, levers, created_position, position
+  FROM staged
+ WHERE {conditions}
+ ORDER BY {order}
+ LIMIT %(limit)s;
+
+-- name: audit_before
+-- For the stream of each event: the last event of some types before that one.
+SELECT earlier.position, liveops_instant(earlier.recorded_at), earlier.state
+  FROM unnest(%(positions)s::bigint[]) AS first (position)
+  JOIN liveops_events here ON here.position = first.position
+ CROSS JOIN LATERAL (
+           SELECT e.position, e.recorded_at, e.state
+             FROM liveops_events e
+            WHERE e.originator_id = here.originator_id
+              AND e.originator_version < here.originator_version
+              AND e.topic = ANY (%(topics)s)
+            ORDER BY e.originator_version DESC
+            LIMIT 1
+       ) AS earlier;
+
+-- name: audit_page
+SELECT id, config_id, action::text, actor, diff, liveops_instant(ts) AS ts, position, reason,
+       correlation_id, causation_id, scope::text, scope_ref, revision, levers, break_glass,
+       violations
+  FROM liveops_audit
+ WHERE {conditions}
+ ORDER BY {order}
+ LIMIT %(limit)s;
+
+-- name: snapshot_record
+INSERT INTO liveops_snapshots
+       (id, session_id, turn_id, resolved, ts, position, at, reason, context)
+VALUES (%(id)s, %(session_id)s, %(turn_id)s, %(resolved)s, %(ts)s, %(position)s, %(at)s,
+        %(reason)s, %(context)s)
+    ON CONFLICT (id) DO NOTHING;
+
+-- name: snapshots_page
+SELECT id, session_id, turn_id, resolved, liveops_instant(ts) AS ts, position,
+       liveops_instant(at) AS at, reason, context
+  FROM liveops_snapshots
+ WHERE (position, id) > (%(position)s, %(id)s::uuid)
+ ORDER BY position, id
+ LIMIT %(limit)s;
