@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ledger import targeting
-from ledger.errors import CatalogError
+from ledger.errors import CatalogError, escaped
 from ledger.levers import CHOICE, NUMERIC, Field, Lever, LeverType, Number, Rule, Shape
 from ledger.values import excess, normalise
 
@@ -256,15 +256,9 @@ def _parts(lever: Lever, default: Json) -> Iterator[tuple[str, Shape, Json]]:
 def _normal(lever: Lever, value: Json, pointer: str) -> Json:
     normal, faults = normalise(lever, value)
     for fault in faults:
-        at = pointer if fault.field is None else f"{pointer}/{_escaped(fault.field)}"
+        at = pointer if fault.field is None else f"{pointer}/{escaped(fault.field)}"
         raise _bad(at, fault.expectation)
     return normal
-
-
-def _escaped(name: str) -> str:
-    """Write a member's name as a step of a JSON pointer."""
-    plain = name[:128].encode(errors="backslashreplace").decode()
-    return plain.replace("~", "~0").replace("/", "~1")
 
 
 # --- Rules and attributes ---

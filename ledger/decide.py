@@ -13,7 +13,15 @@ from uuid import UUID
 
 from ledger.clock import format_instant
 from ledger.content import Content, Pinned, Targeting
-from ledger.errors import Conflict, FrozenPlace, Invalid, Moved, NotFound, RuleError
+from ledger.errors import (
+    Conflict,
+    FrozenPlace,
+    Invalid,
+    Moved,
+    NotFound,
+    RuleError,
+    escaped,
+)
 from ledger.events import (
     CATALOG_STREAM,
     FREEZES_STREAM,
@@ -159,7 +167,7 @@ def _refuse(checked: Checked) -> NoReturn:
     raise Invalid(
         "the payload breaks the lever catalog's rules",
         errors=[
-            {"pointer": f"/payload/{violation.lever}", "detail": violation.message}
+            {"pointer": f"/payload/{escaped(violation.lever)}", "detail": violation.message}
             for violation in checked.violations
         ],
         violations=checked.violations,

@@ -83,6 +83,12 @@ class FrozenPlace(Refused):
         super().__init__(message, actor=actor, reason=reason, since=since, place=place)
 
 
+def escaped(name: str) -> str:
+    """Write a member's name as one step of a JSON pointer (RFC 6901), cut where it is long."""
+    plain = name[:128].encode(errors="backslashreplace").decode()
+    return plain.replace("~", "~0").replace("/", "~1")
+
+
 class Invalid(Refused):
     """The content breaks a rule."""
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 
 from commands.questions import DamagedToken
 from ledger import errors as ledger_errors
-from ledger.errors import Invalid, LedgerError, Refused
+from ledger.errors import Invalid, LedgerError, Refused, escaped
 
 Json = Any
 
@@ -121,8 +121,7 @@ def fault(where: str, pointer: str, detail: str) -> dict[str, str]:
 
 def pointer(steps: Iterable[str | int]) -> str:
     """Write a JSON pointer (RFC 6901)."""
-    escaped = (str(step).replace("~", "~0").replace("/", "~1") for step in steps)
-    return "".join(f"/{step}" for step in escaped)
+    return "".join(f"/{escaped(str(step))}" for step in steps)
 
 
 def problem_response(
