@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from uuid import UUID
 
 import orjson
+import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -547,6 +548,7 @@ class Ledgers(RuleBasedStateMachine):
 
 
 TestLedgers = Ledgers.TestCase
+TestLedgers.pytestmark = [pytest.mark.timeout(600)]  # some thousand histories
 TestLedgers.settings = settings(
     max_examples=300,
     stateful_step_count=30,
