@@ -547,8 +547,7 @@ class Ledgers(RuleBasedStateMachine):
         self.ask(asked)
 
 
-TestLedgers = Ledgers.TestCase
-TestLedgers.pytestmark = [pytest.mark.timeout(600)]  # some thousand histories
+TestLedgers = pytest.mark.timeout(600)(Ledgers.TestCase)  # hundreds of histories
 TestLedgers.settings = settings(
     max_examples=300,
     stateful_step_count=30,
