@@ -87,8 +87,9 @@ class AuditView:
         for recorded in batch:
             rows.append(_row(recorded, _entry(past, recorded)))
             past.add(recorded)
-        add_rows(cursor, self.tables[0], rows)
-        add_rows(cursor, self.tables[1], _levers_of(rows))
+        add_rows(cursor, self.name, rows)
+        span = {"first": batch[0].position, "last": batch[-1].position}
+        cursor.execute(sql.queries()["audit_add_levers"], span)
 
 
 # --- What stood before ---
@@ -290,12 +291,6 @@ def _row(recorded: Recorded, entry: _Entry) -> dict[str, Json]:
     }
 
 
-def _levers_of(rows: Sequence[Mapping[str, Json]]) -> list[dict[str, Json]]:
-    return [
-        {"lever": lever, "position": row["position"]} for row in rows for lever in row["levers"]
-    ]
-
-
 # --- Asking ---
 
 
@@ -419,7 +414,7 @@ _RANGES: Mapping[str, SQL] = {
 
 def _parts(filters: Mapping[str, Any], *, oldest_first: bool) -> Parts:
     named = [name for name in _FILTERS if filters.get(name) is not None]
-    led = next((name for name in _RANGES if name in named), None)
+    led = _led_by(named)
     conditions = [_RANGES[name] if name == led else _FILTERS[name] for name in named]
     if filters.get("after") is not None:
         conditions.append(SQL("position > %(after)s" if oldest_first else "position < %(after)s"))
@@ -429,3 +424,10 @@ def _parts(filters: Mapping[str, Any], *, oldest_first: bool) -> Parts:
         "conditions": SQL(" AND ").join([SQL("true"), *conditions]),
         "order": SQL(", ").join(column + way for column in columns),
     }
+
+
+def _led_by(named: Sequence[str]) -> str | None:
+    """Name the enum whose index is to be walked; how rare a ref is, is known better."""
+    if "action" in named:
+        return "action"
+    return "scope" if "scope" in named and "scope_ref" not in named else None

@@ -152,6 +152,14 @@ SELECT earlier.position, liveops_instant(earlier.recorded_at), earlier.state
             LIMIT 1
        ) AS earlier;
 
+-- name: audit_add_levers
+INSERT INTO liveops_audit_levers (lever, position)
+SELECT lever, a.position
+  FROM liveops_audit a
+ CROSS JOIN LATERAL unnest(a.levers) AS lever
+ WHERE a.position BETWEEN %(first)s AND %(last)s
+ ORDER BY lever, a.position;
+
 -- name: audit_page
 SELECT id, config_id, action::text, actor, diff, liveops_instant(ts) AS ts, position, reason,
        correlation_id, causation_id, scope::text, scope_ref, revision, levers, break_glass,
