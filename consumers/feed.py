@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ledger.clock import Instant
 from ledger.cloudevents import Link, link_of
-from ledger.topics import CLIENT, Topics
+from ledger.topics import Topics, open_client
 
 if TYPE_CHECKING:
     from kafka import KafkaConsumer, TopicPartition
@@ -52,13 +52,14 @@ class Feed:
     def __init__(self, bootstrap: str, topics: Topics, options: Mapping[str, Any]) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
-        self._options = {**CLIENT, **options, "bootstrap_servers": bootstrap.split(",")}
+        self._options = {**options, "bootstrap_servers": bootstrap.split(",")}
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         from kafka import TopicPartition
         from kafka.errors import KafkaError
 
+        _reach(self._bootstrap)
         self._events = TopicPartition(self._topics.events, 0)
         self._active = TopicPartition(self._topics.active, 0)
         try:
@@ -68,7 +69,10 @@ class Feed:
             # hangs, and no broker that mistakes which ones were aborted, can stop us.
             self._consumer = self._open("read_uncommitted")
         except KafkaError as error:
-            raise FeedLost(_why_not(self._bootstrap, error)) from error
+            raise FeedLost(
+                f"{self._bootstrap} takes connections but does not answer as a broker: "
+                f"are security_protocol, user and password right? ({error})"
+            ) from error
         self._context.callback(self._consumer.close, timeout_ms=_ASK_MS)
         return self
 
@@ -132,8 +136,10 @@ class Feed:
 
     def _open(self, isolation_level: str) -> KafkaConsumer:
         from kafka import KafkaConsumer
+        from kafka.net.compat import KafkaNetClient
 
-        return KafkaConsumer(**self._options, **_CONSUMER, isolation_level=isolation_level)
+        options = {**self._options, **_CONSUMER, "isolation_level": isolation_level}
+        return open_client(KafkaConsumer, KafkaNetClient, **options)
 
 
 def _ask(question: Any, partition: TopicPartition) -> int:
@@ -154,13 +160,14 @@ def _put(held: dict[str, bytes], record: Any) -> None:
         held[key] = record.value
 
 
-def _why_not(bootstrap: str, error: Exception) -> str:
-    """Say why no broker can be used: a wrong password, or TLS amiss, looks like a silent one."""
+def _reach(bootstrap: str) -> None:
+    # Asked first, because to a client a wrong password, or TLS amiss, looks like a silent network.
     for server in bootstrap.split(","):
         host, _, port = server.strip().rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-        except (OSError, ValueError):
-            continue
-        return f"{server} takes connections but does not answer: are TLS, user and password right?"
-    return f"no broker at {bootstrap} takes connections: {error}"
+        except (OSError, ValueError) as error:
+            refused = error
+        else:
+            return
+    raise FeedLost(f"no broker at {bootstrap} takes connections: {refused}")

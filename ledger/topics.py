@@ -1,12 +1,15 @@
 """The topics on Kafka: their names, how they are made, and how our clients talk to brokers.
 
-Shared by who writes them and who reads them; nothing here speaks to Kafka.
+Shared by who writes them and who reads them. Nothing here speaks to Kafka itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Client = TypeVar("Client")
 
 LARGEST_RECORD = 16 << 20
 """Bytes. An event that was accepted must never be one that cannot be published."""
@@ -25,7 +28,7 @@ EVENTS_SETTINGS: Mapping[str, str] = {
 ACTIVE_SETTINGS: Mapping[str, str] = {"cleanup.policy": "compact", **_ALL_TOPICS}
 
 CLIENT: Mapping[str, int] = {
-    "bootstrap_timeout_ms": 5_000,
+    "bootstrap_timeout_ms": 3_000,
     "request_timeout_ms": 10_000,
     # By default a client that lost its broker looks for it only every 30 s.
     "reconnect_backoff_max_ms": 1_000,
@@ -55,3 +58,23 @@ class Topics:
     def settings(self) -> dict[str, Mapping[str, str]]:
         """List the topics with the settings that they must have."""
         return {self.events: EVENTS_SETTINGS, self.active: ACTIVE_SETTINGS}
+
+
+def open_client(make: Callable[..., Client], network: Callable[..., Any], **options: Any) -> Client:
+    """Open a client of kafka-python, and when that fails, leave no thread of it behind.
+
+    `make` is the client's class, `network` the class of what moves its bytes: the client does not
+    close that when no broker answers.
+    """
+    opened: list[Any] = []
+
+    def made(**configs: Any) -> Any:
+        opened.append(network(**configs))
+        return opened[-1]
+
+    try:
+        return make(**{**CLIENT, **options}, kafka_client=made)
+    except BaseException:
+        for client in opened:
+            client.close()
+        raise

@@ -75,8 +75,10 @@ def run(
         except Exception as error:
             if supervised and isinstance(error, RecordsWithheld) and not stop.is_set():
                 raise
-            said = said if stop.is_set() else _report(error, said)
-        pause = _FIRST_PAUSE if monotonic() - began > _LONGEST_PAUSE else pause
+            if not stop.is_set():
+                said = _report(error, said)
+        if monotonic() - began > _LONGEST_PAUSE:
+            pause, said = _FIRST_PAUSE, ""
         stop.wait(pause)
         pause = min(2 * pause, _LONGEST_PAUSE)
 

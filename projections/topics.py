@@ -22,6 +22,7 @@ from ledger.cloudevents import Record, link_of
 from ledger.topics import LARGEST_RECORD, Topics, open_client
 
 _COMMIT_SECONDS = 20.0
+_CHECK_SECONDS = 1.0
 _SETTLE_SECONDS = 10.0
 _SIGHT_SECONDS = 5.0
 _POLL_MS = 50
@@ -243,10 +244,14 @@ class TopicWriter:
         # What `commit_transaction` does, but it waits for ever when the broker goes away just now.
         result = self._producer._transaction_manager.begin_commit()
         self._producer._sender.wakeup()
-        give_up = time.monotonic() + _COMMIT_SECONDS
+        began = time.monotonic()
         while not result.wait(timeout_ms=250):
-            if self._stop.is_set() or time.monotonic() > give_up:
+            waited = time.monotonic() - began
+            if self._stop.is_set() or waited > _COMMIT_SECONDS:
                 raise KafkaTimeoutError("the broker does not answer a commit")
+            # The client tries for long to write to a topic that is no more.
+            if waited > _CHECK_SECONDS and not self.unchanged():
+                raise TopicRemade("a topic is not as it was when a transaction began")
 
     def _note(self, partition: TopicPartition, offsets: Sequence[int]) -> None:
         if not offsets:
