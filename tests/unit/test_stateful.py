@@ -5,6 +5,7 @@ from uuid import UUID
 
 import orjson
 import pytest
+import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -73,6 +74,9 @@ from tests.small_world import (
     wheres,
     windows,
 )
+
+# Half a minute of one core that has nothing else to do.
+pytestmark = pytest.mark.timeout(600)
 
 Wait = int | str
 CAUSE = Cause(UUID(int=7), "because", UUID(int=8), UUID(int=9))
@@ -552,5 +556,5 @@ TestLedgers.settings = settings(
     max_examples=300,
     stateful_step_count=30,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[HealthCheck.too_slow],
 )
