@@ -5,7 +5,6 @@ from uuid import UUID
 
 import orjson
 import pytest
-import pytest
 from hypothesis import HealthCheck, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -74,9 +73,6 @@ from tests.small_world import (
     wheres,
     windows,
 )
-
-# Half a minute of one core that has nothing else to do.
-pytestmark = pytest.mark.timeout(600)
 
 Wait = int | str
 CAUSE = Cause(UUID(int=7), "because", UUID(int=8), UUID(int=9))
