@@ -77,7 +77,7 @@ class AuditView:
 
     name = "liveops_audit"
     version = 1
-    tables = ("liveops_audit", "liveops_audit_levers")
+    tables: tuple[str, ...] = ("liveops_audit", "liveops_audit_levers")
     schema = sql.read("audit.sql")
 
     def apply(self, cursor: Cursor, batch: Sequence[Recorded]) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import psycopg
 
 from projections import sql
 from projections.audit import AuditView
 from projections.configs import ConfigsView
+from projections.rebuild import RebuildUnderWay, rebuild
 from projections.views import (
     OWNER,
     PROJECTOR,
     Connection,
+    Progress,
     Schemas,
     View,
+    close,
+    connect,
     drop_tables,
+    ledger_errors,
     stand,
     standings,
     work_as,
@@ -28,21 +34,51 @@ def install(url: str, views: Sequence[View] = VIEWS) -> None:
     """Make the tables that are not there yet; run it after `ledger.store.migrate`.
 
     `url` names a login that may become the ledger's roles and may create a schema. Safe to run by
-    several processes at once. A view whose tables are of another version is left as it is: the
-    runner builds it anew.
+    several processes at once. A view whose tables are of another version is left as it is: see
+    `upgrade`. Raises LedgerUnavailable, and LedgerError for what the login may not.
     """
-    with psycopg.connect(url, autocommit=True) as connection, connection.transaction():
-        connection.execute(sql.queries()["install_lock"])
-        schemas = Schemas.of(connection)
-        connection.execute(sql.read("schemas.sql"))
-        work_as(connection, OWNER, schemas.ledger_path)
-        connection.execute(sql.read("install.sql"))
-        connection.execute(sql.read("functions.sql"))
-        work_as(connection, PROJECTOR, schemas.ledger_path)
+    with (
+        ledger_errors("the views cannot be installed"),
+        psycopg.connect(url, autocommit=True) as connection,
+        connection.transaction(),
+    ):
+        _install(connection, views)
+
+
+def upgrade(
+    url: str, views: Sequence[View] = VIEWS, on_progress: Callable[[Progress], None] | None = None
+) -> list[str]:
+    """Build the views anew whose tables an older program has made; returns their names.
+
+    Needs the login that installs. A runner does the same by itself if its login may.
+    """
+    with ledger_errors("the views cannot be read"):
+        connection = connect(url)
         known = standings(connection)
-        for view in views:
-            if view.name not in known or not _has_tables(connection, view):
-                _make(connection, view, schemas)
+        close(connection)
+    changed = [view for view in views if known[view.name].version < view.version]
+    for view in changed:
+        # Another process that upgrades at the same time does the same work.
+        with suppress(RebuildUnderWay):
+            rebuild(url, view, on_progress)
+    return [view.name for view in changed]
+
+
+def _install(connection: Connection, views: Sequence[View]) -> None:
+    connection.execute(sql.queries()["install_lock"])
+    schemas = Schemas.of(connection)
+    connection.execute(sql.read("schemas.sql"))
+    work_as(connection, OWNER, schemas.ledger_path)
+    connection.execute(sql.read("install.sql"))
+    connection.execute(sql.read("functions.sql"))
+    work_as(connection, PROJECTOR, schemas.ledger_path)
+    known = standings(connection)
+    for view in views:
+        standing = known.get(view.name)
+        if standing is None or (
+            standing.version == view.version and not _has_tables(connection, view)
+        ):
+            _make(connection, view, schemas)
 
 
 def _has_tables(connection: Connection, view: View) -> bool:

@@ -71,7 +71,7 @@ class ConfigsView:
 
     name = "liveops_configs"
     version = 1
-    tables = ("liveops_configs", "liveops_freezes")
+    tables: tuple[str, ...] = ("liveops_configs", "liveops_freezes")
     schema = sql.read("configs.sql")
 
     def apply(self, cursor: Cursor, batch: Sequence[Recorded]) -> None:

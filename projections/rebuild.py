@@ -34,6 +34,7 @@ from projections.views import (
     connect,
     drop_tables,
     head,
+    ledger_errors,
     stand,
     work_as,
 )
@@ -63,21 +64,25 @@ def rebuild(
 ) -> Progress:
     """Build a view anew from the whole ledger and swap it in; returns where it stands then.
 
-    Needs a login that may become liveops_owner. Raises RebuildUnderWay, RebuildForbidden, or the
-    driver's error when the database goes away; then nothing has changed: start again.
+    Needs a login that may become liveops_owner. Raises RebuildUnderWay, RebuildForbidden,
+    LedgerUnavailable, or a LedgerError that says what is in the way; then nothing has changed.
     """
-    report = on_progress or (lambda _: None)
-    connection = connect(url)
-    try:
-        building = Rebuild(connection, view)
-        while building.step():
-            report(building.progress())
-        _swap(building)
-        done = replace(building.progress(), rebuilding=False)
-        report(done)
-        return done
-    finally:
-        close(connection)
+    with ledger_errors(f"{view.name} cannot be built anew"):
+        connection = connect(url)
+        try:
+            return _rebuild(connection, view, on_progress or (lambda _: None))
+        finally:
+            close(connection)
+
+
+def _rebuild(connection: Connection, view: View, report: Callable[[Progress], None]) -> Progress:
+    building = Rebuild(connection, view)
+    while building.step():
+        report(building.progress())
+    _swap(building)
+    done = replace(building.progress(), rebuilding=False)
+    report(done)
+    return done
 
 
 def _swap(building: Rebuild) -> None:

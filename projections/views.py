@@ -7,8 +7,8 @@ position: no clock, no chance, no other view; so it can be dropped and built aga
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -19,7 +19,7 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.json import set_json_loads
 
 from ledger.clock import Instant, format_instant
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, LedgerUnavailable
 from ledger.events import Recorded, decode
 from projections import sql
 
@@ -118,6 +118,17 @@ def close(connection: Connection) -> None:
     """Close a connection that may be lost already."""
     with suppress(psycopg.Error):
         connection.close()
+
+
+@contextmanager
+def ledger_errors(doing: str) -> Iterator[None]:
+    """Raise the driver's errors as the ledger's, which say what was being done."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise LedgerUnavailable(f"{doing}: {error}") from error
+    except psycopg.Error as error:
+        raise LedgerError(f"{doing}: {error}") from error
 
 
 def standings(connection: Connection) -> dict[str, Standing]:

@@ -1,13 +1,16 @@
 -- What runner, rebuild and views ask. `%(name)s` are parameters, `{name}` a composed part of the statement.
 
 -- name: session
--- Lost work is done again from the ledger, so nothing waits for the disk. A peer that vanished must
--- not keep the lead until TCP gives up, hours later.
+-- Lost work is done again from the ledger, so nothing waits for the disk. Who has vanished must not
+-- keep the lead until TCP gives up, hours later, nor who is frozen: a leader at work, and one that
+-- waits, is heard from at least every second.
 SELECT set_config('role', 'liveops_projector', false),
        set_config('default_transaction_isolation', 'read committed', false),
        set_config('default_transaction_read_only', 'off', false),
        set_config('synchronous_commit', 'off', false),
        set_config('lock_timeout', '10s', false),
+       set_config('idle_session_timeout', '60s', false),
+       set_config('idle_in_transaction_session_timeout', '60s', false),
        set_config('tcp_keepalives_idle', '5', false),
        set_config('tcp_keepalives_interval', '5', false),
        set_config('tcp_keepalives_count', '3', false);

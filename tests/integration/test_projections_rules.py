@@ -12,6 +12,7 @@ import pytest
 from psycopg import errors
 from psycopg.sql import SQL, Identifier
 
+from ledger.errors import LedgerUnavailable
 from ledger.store import migrate
 from projections import sql
 from projections.audit import ACTIONS
@@ -125,6 +126,11 @@ def test_installing_again_changes_nothing(url: str) -> None:
     before = all_rows(url), rows(url, "liveops_projections")
     install(url)
     assert (all_rows(url), rows(url, "liveops_projections")) == before
+
+
+def test_what_the_login_may_not_is_told(url: str) -> None:
+    with pytest.raises(LedgerUnavailable, match="no_such_database"):
+        install(url.replace(url.rsplit("/", 1)[1], "no_such_database"))
 
 
 def test_several_may_install_at_once(new_database: Callable[[], str]) -> None:

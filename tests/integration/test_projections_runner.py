@@ -15,9 +15,9 @@ from ledger.intents import CreateConfig, ReviseConfig
 from ledger.scopes import EVERYWHERE
 from projections import sql, views
 from projections.audit import AuditView
-from projections.catalogue import VIEWS, install
+from projections.catalogue import VIEWS, install, upgrade
 from projections.configs import ConfigsView
-from projections.views import Cursor, Progress, View, standings
+from projections.views import Cursor, Progress, View, close, connect, standings
 from tests.conftest import temporary_database
 from tests.integration.cutting import cut_after
 from tests.integration.patience import eventually
@@ -180,6 +180,18 @@ def test_of_two_runners_one_leads_and_the_other_takes_over(url: str) -> None:
             wait_until_up_to_date(url)
 
 
+def test_a_leader_that_is_frozen_loses_the_lead(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = sql.queries()["session"].replace(b"60s", b"300ms")
+    monkeypatch.setitem(cast("dict[str, bytes]", sql.queries()), "session", session)
+    frozen = connect(url)
+    frozen.execute(sql.queries()["lead"])
+    monkeypatch.undo()
+    record(url, random_history(6).events)
+    with running(url):
+        wait_until_up_to_date(url)
+    close(frozen)
+
+
 def test_two_runners_that_are_cut_off_at_random_write_each_row_once(
     url: str, expected: str, small_batches: None
 ) -> None:
@@ -284,6 +296,32 @@ def test_a_changed_view_is_built_anew_while_the_others_go_on(url: str) -> None:
         wait_until_up_to_date(url)
     assert any(progress.rebuilding for progress in told)
     assert len(rows(url, "liveops_audit")) == len(history.events)
+
+
+def test_installing_a_newer_program_leaves_the_table_that_is_read(url: str) -> None:
+    record(url, random_history(12).events)
+    project(url)
+    before = rows(url, "liveops_audit")
+    install(url, [WithAnotherTable()])
+    assert rows(url, "liveops_audit") == before
+
+
+class WithAnotherTable(AuditView):
+    """The next version of the audit view, with a table more."""
+
+    version = 2
+    tables: tuple[str, ...] = (*AuditView.tables, "liveops_notes")
+
+
+def test_a_changed_view_is_built_anew_when_asked_to_upgrade(url: str) -> None:
+    record(url, random_history(12).events)
+    project(url)
+    before = rows(url, "liveops_configs")
+    changed: list[View] = [ConfigsView(), Changed()]
+    assert upgrade(url, changed) == ["liveops_audit"]
+    assert (version(url, "liveops_audit"), upgrade(url, changed)) == (2, [])
+    assert rows(url, "liveops_configs") == before
+    assert up_to_date(url)
 
 
 def test_a_view_of_a_newer_program_is_left_alone(url: str) -> None:
