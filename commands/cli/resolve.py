@@ -100,10 +100,14 @@ def _rung(entry: Mapping[str, Json]) -> tuple[str, str, str, str]:
 
 def _source(entry: Mapping[str, Json]) -> str:
     if entry.get("killed"):
-        return f"killed by {entry['actor']}: {entry['reason']}"
+        return f"killed by {entry['actor']}{_why(entry)}"
     if entry.get("position") is None:
         return "default"
-    return f"set by {entry['actor']}: {entry['reason']}"
+    return f"set by {entry['actor']}{_why(entry)}"
+
+
+def _why(entry: Mapping[str, Json]) -> str:
+    return f": {entry['reason']}" if entry["reason"] else ""
 
 
 def _heading(answer: Mapping[str, Json]) -> str:

@@ -22,6 +22,9 @@ Verb = Callable[..., None]
 WIDTH = 160
 """Columns of what is written to a pipe or file."""
 
+_IDS = frozenset({"config", "by"})
+"""Headings of columns that people copy from: the others make way for them."""
+
 REFUSED, UNREACHABLE, NOT_ALLOWED, NOT_FOUND = 1, 3, 4, 5
 _EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 503: UNREACHABLE}
 
@@ -133,7 +136,7 @@ def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
     """Lay rows out in columns, `heading=member`."""
     laid = Table(box=None, header_style="bold", pad_edge=False)
     for heading in columns:
-        laid.add_column(heading, overflow="fold")
+        laid.add_column(heading, overflow="fold", no_wrap=heading in _IDS)
     for row in rows:
         laid.add_row(*(_cell(row.get(member)) for member in columns.values()))
     return laid
