@@ -24,7 +24,7 @@ from ledger.catalog import Catalog, shipped_catalog
 from ledger.errors import CatalogError
 from ledger.store import LedgerStore
 from ledger.store import migrate as migrate_ledger
-from projections.catalogue import VIEWS, install
+from projections.catalogue import VIEWS, install, upgrade
 from projections.views import Progress
 
 SERVING = "serving"
@@ -43,6 +43,7 @@ def migrate(settings: Settings) -> list[str]:
     url = _database(settings)
     done = [f"migrated: {name}" for name in migrate_ledger(url)]
     install(url)
+    done += [f"built anew: {name}" for name in upgrade(url)]
     with open_ledger(settings) as ledger:
         before = ledger.store.head().position
         ledger.adopt(_catalog(settings))

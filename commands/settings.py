@@ -12,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 READY_FILE = "ready.json"
 """In the home folder: where `liveops up` serves, for the other verbs to find it."""
 
+SUPERUSER_FILE = "superuser.url"
+"""In the home folder: the embedded PostgreSQL for those who rebuild its views; mode 0600."""
+
 
 def default_home() -> Path:
     """Choose the folder for the embedded servers' data.

@@ -20,7 +20,7 @@ from commands.embedded.broker import EmbeddedBroker
 from commands.embedded.logins import admit, kept_secret, prepare, write_private
 from commands.embedded.postgres import EmbeddedPostgres
 from commands.embedded.process import LOOPBACK, free_port
-from commands.settings import READY_FILE, Settings
+from commands.settings import READY_FILE, SUPERUSER_FILE, Settings
 from commands.supervisor import Child, Exit, Supervisor
 from commands.tour import GameService, Tour
 
@@ -92,6 +92,7 @@ def _database(settings: Settings, supervisor: Supervisor) -> str:
         return settings.database_url.get_secret_value()
     server = supervisor.start(EmbeddedPostgres(settings.home))
     logins = prepare(server.url, settings.home)
+    write_private(settings.home / SUPERUSER_FILE, logins.superuser.encode())
     programs.migrate(settings.model_copy(update={"database_url": SecretStr(logins.superuser)}))
     admit(logins.superuser)
     return logins.application

@@ -17,7 +17,7 @@ import orjson
 from ledger.catalog_file import read_catalog
 from ledger.errors import NotFound
 from ledger.levers import Field, Lever, LeverType, Rule
-from ledger.values import is_normal
+from ledger.values import normalise
 
 __all__ = ["Catalog", "Field", "Lever", "LeverType", "Rule", "shipped_catalog"]
 
@@ -74,10 +74,17 @@ class Catalog:
             return known.default
         return next((off for off in known.values or () if off.casefold() == OFF), known.default)
 
-    def accepts(self, lever: str, value: Json) -> bool:
-        """Tell whether a stored value still has the lever's normal form, whatever its bounds."""
+    def read(self, lever: str, value: Json) -> Json | None:
+        """Give a stored value in this catalog's normal form, whatever its bounds.
+
+        It may have been stored under an earlier catalog: 5 is 5.0 where the lever has become a
+        float. None, which no lever takes, where this catalog has no such lever or value.
+        """
         known = self.levers.get(lever)
-        return known is not None and is_normal(known, value)
+        if known is None:
+            return None
+        normal, faults = normalise(known, value)
+        return None if faults else normal
 
 
 @cache

@@ -234,8 +234,8 @@ class _Merge:
     def step(self, activation: Activation) -> None:
         """Let one activation replace what stands."""
         touched = activation.pinned.payload
-        for lever, value in touched.items():
-            if self.catalog.accepts(lever, value):
+        for lever, stored in touched.items():
+            if (value := self.catalog.read(lever, stored)) is not None:
                 self._put(lever, value, activation)
         rules = [rule for rule in self.catalog.rules if not touched.keys().isdisjoint(rule.levers)]
         self._note_rules_that_hold(rules)
@@ -306,7 +306,7 @@ def _explain(
 def _why_lost(
     live: Live, merge: _Merge, activation: Activation, lever: str
 ) -> tuple[Why, str] | None:
-    if not merge.catalog.accepts(lever, activation.pinned.payload[lever]):
+    if merge.catalog.read(lever, activation.pinned.payload[lever]) is None:
         return Why.ERROR, "the catalog in force does not accept this value"
     winner = merge.sources.get(lever)
     if activation is winner or activation in merge.fields.get(lever, {}).values():

@@ -23,6 +23,7 @@ from ledger.events import (
     Recorded,
 )
 from ledger.live import Activation, Live, Origin, evolve_live
+from ledger.schedule import Window
 from ledger.scopes import Place
 
 Json = Any
@@ -108,12 +109,11 @@ class State:
         activation = self.activation(config)
         if activation is None:
             return Status.INACTIVE if config.history else Status.DRAFT
-        return window_status(activation, self.live.clock(config.place, at))
+        return window_status(activation.pinned.window, self.live.clock(config.place, at))
 
 
-def window_status(activation: Activation, clock: Instant) -> Status:
+def window_status(window: Window, clock: Instant) -> Status:
     """Tell whether an activation's window is still to come, open or over."""
-    window = activation.pinned.window
     if window.valid_from is not None and clock < window.valid_from:
         return Status.SCHEDULED
     return Status.ACTIVE if window.holds(clock) else Status.EXPIRED

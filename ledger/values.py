@@ -61,13 +61,6 @@ def normalise(lever: Lever, value: Json) -> tuple[Json, tuple[Fault, ...]]:
     return _scalar(lever, value)
 
 
-def is_normal(lever: Lever, value: Json) -> bool:
-    """Tell whether a value is already in the lever's normal form, whatever its bounds."""
-    normal, faults = normalise(lever, value)
-    # Equality alone would take 1, 1.0 and True for each other, and 0.0 for -0.0.
-    return not faults and repr(normal) == repr(value)
-
-
 def excess(shape: Shape, value: Number) -> Fraction:
     """Measure how far a number lies outside its bounds; 0 inside or without bounds.
 

@@ -31,8 +31,9 @@ from ledger.events import (
     Unfrozen,
 )
 from ledger.live import Activation, Freeze, Live, Origin, evolve_live
+from ledger.schedule import Window
 from ledger.scopes import Place, Scope
-from ledger.state import Status
+from ledger.state import Status, window_status
 from projections import sql
 from projections.views import (
     Connection,
@@ -176,11 +177,7 @@ def _stage(row: Fields, live: Live, at: Instant) -> None:
     if row["activation"] is None:
         return
     clock = live.clock(Place(Scope(row["scope"]), row["scope_ref"]), at)
-    begin, end = row["active_from"], row["active_to"]
-    if begin is not None and clock < begin:
-        row["status"] = Status.SCHEDULED
-    else:
-        row["status"] = Status.ACTIVE if end is None or clock < end else Status.EXPIRED
+    row["status"] = window_status(Window(row["active_from"], row["active_to"]), clock)
 
 
 # --- Rows in and out ---

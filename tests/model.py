@@ -183,7 +183,6 @@ class Model:
         """Return the content with every member, its payload normalised; None if it is refused."""
         whole: dict[str, Json] = dict.fromkeys(("valid_from", "valid_to", "targeting", "rollout"))
         whole |= {"priority": 0, **content}
-        levers = {entry["name"]: entry for entry in self._catalog()["levers"]}
         if whole["scope"] not in SCOPES or not whole["scope_ref"]:
             return None
         if whole["scope"] == "global" and whole["scope_ref"] != "global":
@@ -195,8 +194,12 @@ class Model:
         rules = [rule for rule in (whole["targeting"] or {}).values() if rule is not None]
         if not all(self.is_rule(rule) for rule in rules) or not _is_rollout(whole["rollout"]):
             return None
-        payload = whole["payload"].items()
-        return whole | {"payload": {n: normalised(levers[n], value) for n, value in payload}}
+        return whole | {"payload": self._normalised(whole["payload"])}
+
+    def _normalised(self, payload: Mapping[str, Json]) -> dict[str, Json]:
+        """Return the payload as the catalog in force writes it."""
+        levers = {entry["name"]: entry for entry in self._catalog()["levers"]}
+        return {name: normalised(levers[name], value) for name, value in payload.items()}
 
     def activate(
         self,
@@ -233,9 +236,8 @@ class Model:
         if _never_open(valid_from, valid_to):
             return 422
         window = {"valid_from": valid_from, "valid_to": valid_to}
-        self._add(
-            now, "activated", config_id, **content | window, revision=number, rank=self.head + 1
-        )
+        pinned = content | window | {"payload": self._normalised(content["payload"])}
+        self._add(now, "activated", config_id, **pinned, revision=number, rank=self.head + 1)
         return OK
 
     def deactivate(
@@ -436,8 +438,9 @@ class Model:
             for span in sorted(taken, key=lambda one: (one.data["priority"], one.data["rank"])):
                 for name, value in span.data["payload"].items():
                     if name in levers and accepts(levers[name], value):
+                        now = normalised(levers[name], value)
                         partial = levers[name]["type"] == "object"
-                        values[name] = {**values[name], **value} if partial else value
+                        values[name] = {**values[name], **now} if partial else now
                 if not _margins_crossed(values):
                     held = {name: values[name] for name in held}
         if _margins_crossed(values):
@@ -546,5 +549,6 @@ def _margins_crossed(values: Mapping[str, Json]) -> bool:
 
 
 def _kill_value(entry: Mapping[str, Json]) -> Json:
-    gate = entry["group"] == "gates" and "off" in entry.get("values", [])
-    return "off" if gate else entry["default"]
+    if entry["group"] == "gates":
+        return next((v for v in entry["values"] if v.lower() == "off"), entry["default"])
+    return entry["default"]

@@ -119,7 +119,7 @@ BAD_PAYLOADS: list[Payload] = [
 
 
 def _catalogs() -> list[Json]:
-    """Return the shipped catalog and two that take levers, fields and values away."""
+    """Return the shipped one, two that take things away, one that writes values otherwise."""
     other = json.loads(json.dumps(SHIPPED))
     levers = {entry["name"]: entry for entry in other["levers"]}
     levers[GATE]["values"] = ["off", "full"]
@@ -128,7 +128,16 @@ def _catalogs() -> list[Json]:
     levers[TOKENS] |= {"max": 5500, "default": 3000}
     levers[LOW]["default"] = 0.28
     left = [entry for entry in other["levers"] if entry["name"] not in (HIGH, TEMPO)]
-    return [SHIPPED, other, {"levers": left}]
+    return [SHIPPED, other, {"levers": left}, _written_otherwise()]
+
+
+def _written_otherwise() -> Json:
+    """Return a catalog in which the same values have another type, or other capitals."""
+    other = json.loads(json.dumps(SHIPPED))
+    levers = {entry["name"]: entry for entry in other["levers"]}
+    levers[GATE] |= {"values": ["Off", "ReadOnly", "Full"], "default": "Full"}
+    levers[TOKENS] |= {"type": "float", "default": 4000.5}
+    return other
 
 
 CATALOGS = _catalogs()

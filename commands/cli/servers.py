@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from rich.console import Console
 
 from commands.cli.talk import left_by_up
-from commands.settings import Settings
+from commands.settings import SUPERUSER_FILE, Settings
 
 Json = Any
 Verb = Callable[..., None]
@@ -131,9 +131,17 @@ def publish(settings: Settings, *, supervised: bool) -> None:
 @click.argument("views", nargs=-1)
 @running
 def rebuild(settings: Settings, views: tuple[str, ...]) -> None:
-    """Build views anew beside the live ones and swap them in; all of them if none is named."""
+    """Build views anew beside the live ones and swap them in; all of them if none is named.
+
+    Needs a login that may become liveops_owner; that of a running `liveops up` is found in its
+    home.
+    """
     from commands.programs import rebuild as run
 
+    embedded = settings.home / SUPERUSER_FILE
+    if settings.database_url is None and embedded.exists():
+        url = SecretStr(embedded.read_text(encoding="utf-8"))
+        settings = settings.model_copy(update={"database_url": url})
     run(settings, views, Console())
 
 

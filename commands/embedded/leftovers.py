@@ -30,13 +30,13 @@ def end_leftover_postgres(data: Path, farewell: Steps) -> None:
     lock = data / "postmaster.pid"
     if (named := _first_number(lock)) is None:
         return
-    if servers := servers_on(data):
-        postmaster = [process for process in servers if process.pid == named]
-        end(postmaster, farewell)
-        end(still_alive(servers, _NOTICE_SECONDS), ((signal.SIGQUIT, 2.0),))
-    elif psutil.pid_exists(named):
+    servers = servers_on(data)
+    postmaster = [process for process in servers if process.pid == named]
+    end(postmaster, farewell)
+    end(still_alive(servers, _NOTICE_SECONDS), ((signal.SIGQUIT, 2.0),))
+    if not postmaster and psutil.pid_exists(named):
         # The number has gone to another program, which PostgreSQL would take for a server.
-        lock.unlink()
+        lock.unlink(missing_ok=True)
 
 
 def servers_on(data: Path) -> list[psutil.Process]:

@@ -26,6 +26,7 @@ Json = Any
 
 START_SECONDS = 90.0
 STOP_SECONDS = 45.0
+_STORY = 5_000
 PARTS = ("postgres", "broker", "api", "projector", "publisher")
 
 
@@ -92,6 +93,15 @@ class Up:
         """What it has printed so far."""
         return self.log.read_text()
 
+    def story(self) -> str:
+        """What it and its parts have said, for whoever looks into a failure."""
+        logs = {"up": self.log} | {name: self.home / "logs" / f"{name}.log" for name in PARTS}
+        return "".join(
+            f"--- {name}\n{log.read_text()[-_STORY:]}\n"
+            for name, log in logs.items()
+            if log.exists()
+        )
+
     def await_ready(self) -> Ready:
         """Wait until everything serves."""
         eventually(lambda: self.ready_file.exists() or self.ended, START_SECONDS)
@@ -157,6 +167,9 @@ def up(
     program = Up(home, *options, account=account, settings=settings)
     try:
         yield program
+    except BaseException:
+        sys.stdout.write(program.story())
+        raise
     finally:
         program.end()
 

@@ -110,7 +110,7 @@ class Publishing:
         self._threads.append((thread, stop))
         thread.start()
         if on_error is None:
-            assert ready.wait(20)
+            assert ready.wait(60)
 
     def process(self) -> subprocess.Popen[bytes]:
         """Run a publisher in a process of its own."""

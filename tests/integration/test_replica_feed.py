@@ -238,7 +238,7 @@ def test_a_game_ends_after_its_turns(
 
 
 def test_a_game_whose_feed_brings_nothing_says_so(prefix: str) -> None:
-    with playing("--patience", "1", bootstrap="127.0.0.1:9", prefix=prefix) as game:
+    with playing("--patience", "10", bootstrap="127.0.0.1:9", prefix=prefix) as game:
         said, complained = game.end()
     assert (said, game.process.returncode) == ("", 1)
     assert "position 1 did not arrive: no broker at 127.0.0.1:9 takes connections" in complained

@@ -22,6 +22,8 @@ from ledger.targeting import EvaluationError, Timestamp
 from ledger.targeting.emission import compiled, exactly_compiled
 from ledger.targeting.grammar import parse
 
+pytestmark = pytest.mark.timeout(600)
+
 thoroughly = settings(
     # A machine that is busy with something else must not fail a test.
     deadline=None,
