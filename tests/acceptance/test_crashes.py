@@ -58,23 +58,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(home: Path, life: int) -> None:
                 for victims in _victims(rng):
                     working.await_further(rng.randrange(25))
                     system.kill(victims)
-                import threading
-
-                names = {t.native_id: t.name for t in threading.enumerate()}
-                _say(
-                    str(
-                        sorted(
-                            (
-                                (round(t.user_time + t.system_time, 1), names.get(t.id, "?"))
-                                for t in psutil.Process().threads()
-                            ),
-                            reverse=True,
-                        )[:12]
-                    )
-                )
-            _say(str(time.process_time()))
             system.assert_all_agrees()
-            _say(str(time.process_time()))
 
 
 def _victims(rng: random.Random) -> Iterator[list[str]]:
