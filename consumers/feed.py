@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _POLL_MS = 200
 _ASK_MS = 3_000
+_BUSY_SECONDS = 1.0
+_BUSY_LOOK, _QUIET_LOOK = 0.002, 0.02
+"""Seconds between two looks for records, within _BUSY_SECONDS after the last one and later."""
 _LONGEST_SILENCE = 50
 """Polls without a record, where there must be one."""
 
@@ -54,6 +58,7 @@ class Feed:
         self._topics = topics
         self._options = {**options, "bootstrap_servers": bootstrap.split(",")}
         self._context = contextlib.ExitStack()
+        self._busy_until = 0.0
 
     def __enter__(self) -> Self:
         from kafka import TopicPartition
@@ -95,7 +100,7 @@ class Feed:
             consumer.seek(self._active, begin)
             silent = 0
             while consumer.position(self._active) < end:
-                records = _poll(consumer, self._active)
+                records = _poll(consumer, self._active, _POLL_MS)
                 silent = 0 if records else silent + 1
                 if silent > _LONGEST_SILENCE:
                     raise FeedLost(f"{self._topics.active} does not come to its end")
@@ -120,10 +125,22 @@ class Feed:
         from kafka.errors import OffsetOutOfRangeError
 
         try:
-            records = _poll(self._consumer, self._events)
+            records = self._await_records()
         except OffsetOutOfRangeError:
             raise FeedLost("the log was cut, or made anew") from None
         return [Arrived(link_of(record.headers), record.value or b"") for record in records]
+
+    def _await_records(self) -> list[Any]:
+        # The embedded broker answers at once that there is nothing, and a client that may wait asks
+        # it again at once: two thirds of a core for a game that stands still. So we look instead.
+        give_up = time.monotonic() + _POLL_MS / 1000
+        while not (records := _poll(self._consumer, self._events, 0)):
+            now = time.monotonic()
+            if now > give_up:
+                return []
+            time.sleep(_BUSY_LOOK if now < self._busy_until else _QUIET_LOOK)
+        self._busy_until = time.monotonic() + _BUSY_SECONDS
+        return records
 
     def end(self) -> int:
         """Ask for the end of the log; raises when no broker answers."""
@@ -147,8 +164,8 @@ def _ask(question: Any, partition: TopicPartition) -> int:
     return offset
 
 
-def _poll(consumer: KafkaConsumer, partition: TopicPartition) -> list[Any]:
-    records: list[Any] = consumer.poll(_POLL_MS).get(partition, [])
+def _poll(consumer: KafkaConsumer, partition: TopicPartition, patience_ms: int) -> list[Any]:
+    records: list[Any] = consumer.poll(patience_ms).get(partition, [])
     return records
 
 
