@@ -102,7 +102,7 @@ class Tour:
     def play(self) -> None:
         """Walk through all of it; raises TourFailed where anything is not as it should be."""
         before = self.api.get("/status")["position"]
-        self._turn("the start", before)
+        self._turn("start", before)
         self._load_examples()
         self._activate_examples()
         self._freeze_and_try()
@@ -131,7 +131,7 @@ class Tour:
             self.console.print(f"[green]{answer['status']}[/] {name}")
             for violation in answer["violations"]:
                 self.console.print(f"  [yellow]{violation['severity']}[/] {violation['message']}")
-            self._turn(f"active: {name.split()[0]} …", answer["position"])
+            self._turn(name.split()[0], answer["position"])
 
     def _freeze_and_try(self) -> None:
         self.console.rule("Frozen")
@@ -157,7 +157,7 @@ class Tour:
             whom = f"{change['scope']} {change['scope_ref']}"
             self.console.print(f"planned: {change['action']} {change['name']}, for {whom}")
         done = self.api.post("/rollback", wanted)
-        self._turn("rolled back", done["position"])
+        self._turn("rollback", done["position"])
 
     def _turn(self, after: str, position: int) -> None:
         turn = self.game.play(after, position)
@@ -172,7 +172,7 @@ class Tour:
 
     def _look_back(self) -> None:
         self.console.rule("What was in force then? The ledger, asked as of each turn")
-        table = Table("turn", "at", "position", *SHOWN.values(), "ledger", box=SIMPLE)
+        table = Table("turn", "after", "pos.", *SHOWN.values(), "ledger", box=SIMPLE)
         for turn in self.turns:
             question = {"context": CONTEXT | {"turn_id": turn.number}, "at": turn.at}
             answer = self.api.post("/resolve", question | {"position": turn.position})
