@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -136,10 +135,10 @@ class Up:
                 return process
         return None
 
-    def superuser_url(self, database_url: str) -> str:
-        """Make the URL of the embedded server's superuser from the application's."""
-        password = (self.home / "postgres.password").read_text()
-        return re.sub(r"//[^@]*@", f"//liveops:{password}@", database_url)
+    @property
+    def superuser_url(self) -> str:
+        """The embedded server's superuser, who may have views rebuilt."""
+        return (self.home / "superuser.url").read_text()
 
     def end(self) -> None:
         """End it and everything of it, and delete its ledger."""

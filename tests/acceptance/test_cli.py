@@ -94,6 +94,11 @@ def test_answers_for_machines_are_json(liveops: Liveops, verb: str, tmp_path: Pa
     assert isinstance(orjson.loads(succeeded(liveops(*words, "--json"))), dict)
 
 
+def test_views_are_rebuilt_beside_the_running_program(liveops: Liveops) -> None:
+    said = succeeded(liveops("rebuild"))
+    assert re.findall(r"(liveops_\w+) .*100%", said) == ["liveops_configs", "liveops_audit"]
+
+
 def created(liveops: Liveops) -> str:
     answer = orjson.loads(succeeded(liveops("config", "create", "--name", "x", *DROPS, "--json")))
     return str(answer["config_id"])
