@@ -11,6 +11,7 @@ import orjson
 Json = Any
 
 BASE = "/api/awf-liveops"
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class ApiProblem(Exception):
@@ -32,7 +33,11 @@ class Api:
     def __init__(self, url: str, token: str, *, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"}
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)
+        # No proxy that the environment names can reach the server on this very machine.
+        near = httpx.URL(self.url).host in _THIS_MACHINE
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=timeout, trust_env=not near
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -89,6 +89,8 @@ def publish(settings: Settings, *, supervised: bool = False) -> None:
     """
     from projections import publisher
 
+    # What the client says of every attempt to connect, the publisher says once, and better.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
     database, kafka, stop = _database(settings), _kafka(settings), _stop_on_signal()
     prefix = settings.topic_prefix
     publisher.run(database, kafka, prefix, stop, _Once(), supervised=supervised)

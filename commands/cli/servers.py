@@ -41,7 +41,8 @@ def running(verb: Verb) -> Verb:
                 click.echo(f"{name}: {wrong['msg']}", err=True)
             sys.exit(2)
         except (NotConfigured, EmbeddedServerError, LedgerError, TourFailed) as error:
-            click.echo(f"liveops: {error}", err=True)
+            because = " ".join(str(error.__cause__ or "").split())
+            click.echo(f"liveops: {error}" + (f"\n    {because}" if because else ""), err=True)
             sys.exit(1)
 
     return run

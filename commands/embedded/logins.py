@@ -31,7 +31,8 @@ class Logins(NamedTuple):
 def prepare(server_url: str, home: Path) -> Logins:
     """Make the database and the application's login where they are missing."""
     password = kept_secret(home / "application.password", lambda: secrets.token_hex(24))
-    with psycopg.connect(server_url, autocommit=True) as connection:
+    # The wheel's server has no TLS: a PGSSLMODE of the user's that asks for it is not for us.
+    with psycopg.connect(server_url, autocommit=True, sslmode="disable") as connection:
         if not _exists(connection, "SELECT 1 FROM pg_database WHERE datname = %s", DATABASE):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
         if not _exists(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", LOGIN):
@@ -40,7 +41,6 @@ def prepare(server_url: str, home: Path) -> Logins:
             sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(LOGIN), password)
         )
     server = conninfo_to_dict(server_url)
-    # The wheel's server has no TLS: a PGSSLMODE of the user's that asks for it is not for us.
     where = f"{server['host']}:{server['port']}/{DATABASE}?sslmode=disable"
     return Logins(
         f"postgresql://{server['user']}:{server['password']}@{where}",

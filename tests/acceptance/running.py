@@ -26,6 +26,9 @@ Json = Any
 START_SECONDS = 90.0
 STOP_SECONDS = 45.0
 _STORY = 5_000
+_ODD = {"HTTP_PROXY": "http://127.0.0.1:9", "PGSSLMODE": "verify-full", "PGDATABASE": "other"}
+"""What people have in their environment for other programs."""
+
 PARTS = ("postgres", "broker", "api", "projector", "publisher")
 
 
@@ -176,7 +179,7 @@ def up(
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
     """Give our environment without any setting of LiveOps Ledger but these."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("LIVEOPS_")}
-    return {**plain, **settings}
+    return {**plain, **_ODD, **settings}
 
 
 def processes_of(home: Path) -> list[psutil.Process]:

@@ -185,7 +185,7 @@ def given(tmp_path: Path) -> Iterator[dict[str, str]]:
         postgres.start()
         broker.start()
         yield {
-            "LIVEOPS_DATABASE_URL": postgres.url,
+            "LIVEOPS_DATABASE_URL": f"{postgres.url}?sslmode=disable",
             "LIVEOPS_KAFKA_BOOTSTRAP": broker.bootstrap,
         }
         assert postgres.running
@@ -204,6 +204,28 @@ def test_given_servers_are_used_and_none_is_started(home: Path, given: dict[str,
         assert {child.pid for child in children} == pids_of(program, OURS)
         assert_complete(ready, change_something(ready))
         assert program.interrupt() == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("LIVEOPS_DATABASE_URL", "postgresql://127.0.0.1:9/x", "port 9 failed: Connection refused"),
+        (
+            "LIVEOPS_CATALOG",
+            "/nonexistent.json",
+            "LIVEOPS_CATALOG=/nonexistent.json cannot be read",
+        ),
+        ("LIVEOPS_PORT", "high", "LIVEOPS_PORT: Input should be a valid integer"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(
+    home: Path, setting: str, value: str, words: str
+) -> None:
+    with up(home, settings={"COLUMNS": "200", setting: value}) as program:
+        assert program.await_end() in (1, 2)
+        assert words in program.said()
+        assert "Traceback" not in program.said()
+        assert processes_of(home) == []
 
 
 def pids_of(program: Up, parts: Sequence[str]) -> set[int]:
