@@ -219,9 +219,11 @@ def test_two_programs_on_one_home(supervisor: Supervisor, tmp_path: Path) -> Non
 # Whole programs: a supervisor in a process of its own, which can be killed.
 
 PROGRAM = f"""
+import signal
 import sys
 from pathlib import Path
 from commands.supervisor import Child, Supervisor
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # or a suite under nohup would hand its own on
 home = Path(sys.argv[1])
 with Supervisor(home) as supervisor:
     for name, script in (("ours", {OURS!r}), ("foreign", {WAITING!r})):
