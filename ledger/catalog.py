@@ -14,17 +14,25 @@ from typing import Any
 
 import orjson
 
+from ledger.attributes import Reader, readers
 from ledger.catalog_file import read_catalog
 from ledger.errors import NotFound
-from ledger.levers import Field, Lever, LeverType, Rule
+from ledger.levers import ApplyAt, Fallback, Field, Lever, LeverType, Rule, WhenStale
 from ledger.values import normalise
 
-__all__ = ["Catalog", "Field", "Lever", "LeverType", "Rule", "shipped_catalog"]
+__all__ = [
+    "ApplyAt",
+    "Catalog",
+    "Fallback",
+    "Field",
+    "Lever",
+    "LeverType",
+    "Rule",
+    "WhenStale",
+    "shipped_catalog",
+]
 
 Json = Any
-
-GATES = "gates"
-OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,14 @@ class Catalog:
     source: str | None = None
     names: tuple[str, ...] = field(init=False, repr=False)
     defaults: dict[str, Json] = field(init=False, repr=False, compare=False)
+    _readers: Mapping[str, Reader] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         defaults = {name: lever.default for name, lever in self.levers.items()}
         object.__setattr__(self, "defaults", defaults)
         # Answers list the levers in this order: catalogs that order them otherwise are not equal.
         object.__setattr__(self, "names", tuple(defaults))
+        object.__setattr__(self, "_readers", readers(self.attributes))
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Catalog:
@@ -70,9 +80,7 @@ class Catalog:
         known = self.levers.get(lever)
         if known is None:
             raise NotFound(f"There is no lever {lever[:128]!r} in the catalog.")
-        if known.group != GATES or known.type is not LeverType.ENUM:
-            return known.default
-        return next((off for off in known.values or () if off.casefold() == OFF), known.default)
+        return known.default if known.closed is None else known.closed
 
     def read(self, lever: str, value: Json) -> Json | None:
         """Give a stored value in this catalog's normal form, whatever its bounds.
@@ -85,6 +93,18 @@ class Catalog:
             return None
         normal, faults = normalise(known, value)
         return None if faults else normal
+
+    def read_attributes(self, attributes: Mapping[str, Json]) -> Mapping[str, Json]:
+        """Give a context's attributes with numbers in their declared type, for targeting rules.
+
+        JSON writes one number in two ways: 5 where a double is declared is 5.0, and 5.0 where an
+        int is, 5. What cannot be had exactly stays as it is. The same object when nothing changes.
+        """
+        read = dict[str, Json]()
+        for name, reader in self._readers.items():
+            if name in attributes and (value := reader(attributes[name])) is not attributes[name]:
+                read[name] = value
+        return {**attributes, **read} if read else attributes
 
 
 @cache

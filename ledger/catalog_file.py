@@ -9,7 +9,20 @@ from typing import Any, NamedTuple
 
 from ledger import targeting
 from ledger.errors import CatalogError, escaped
-from ledger.levers import CHOICE, NUMERIC, Field, Lever, LeverType, Number, Rule, Shape
+from ledger.levers import (
+    CHOICE,
+    GATES,
+    NUMERIC,
+    ApplyAt,
+    Fallback,
+    Field,
+    Lever,
+    LeverType,
+    Number,
+    Rule,
+    Shape,
+    WhenStale,
+)
 from ledger.values import excess, normalise
 
 Json = Any
@@ -129,7 +142,7 @@ def _lever(data: Json, pointer: str) -> Lever:
         data,
         pointer,
         ("name", "group", "type", "default", *_limits_of(kind)),
-        ("unit", "critical", "description"),
+        ("unit", "critical", "description", "apply_at", "when_stale"),
     )
     lever = Lever(
         name=_name(members["name"], f"{pointer}/name"),
@@ -141,8 +154,13 @@ def _lever(data: Json, pointer: str) -> Lever:
         unit=_unit(kind, members, pointer),
         critical=_flag(members, "critical", pointer),
         description=_text(members, "description", pointer) if "description" in members else "",
+        apply_at=_apply_at(members, pointer),
     )
-    return replace(lever, default=_default(lever, members["default"], f"{pointer}/default"))
+    return replace(
+        lever,
+        default=_default(lever, members["default"], f"{pointer}/default"),
+        when_stale=_when_stale(lever, members, f"{pointer}/when_stale"),
+    )
 
 
 def _type(data: Json, pointer: str) -> LeverType:
@@ -189,6 +207,28 @@ def _unit(kind: LeverType, members: Mapping[str, Json], pointer: str) -> str | N
     if unit not in {None, "s", "seconds"}:
         raise _bad(f"{pointer}/unit", "must be 'seconds': every duration is stored in seconds")
     return unit or "seconds"
+
+
+def _apply_at(members: Mapping[str, Json], pointer: str) -> ApplyAt:
+    value = members.get("apply_at", "turn")
+    if value not in list(ApplyAt):
+        raise _bad(f"{pointer}/apply_at", f"must be one of {', '.join(ApplyAt)}")
+    return ApplyAt(value)
+
+
+def _when_stale(lever: Lever, members: Mapping[str, Json], pointer: str) -> WhenStale | None:
+    if "when_stale" not in members:
+        return None
+    parts = _members(members["when_stale"], pointer, ("do", "after"), ())
+    if parts["do"] not in list(Fallback):
+        raise _bad(f"{pointer}/do", f"must be one of {', '.join(Fallback)}")
+    do = Fallback(parts["do"])
+    if do is Fallback.CLOSE and lever.closed is None:
+        raise _bad(f"{pointer}/do", f"only a lever of the group {GATES} that can be off can close")
+    after = _bound(LeverType.DURATION, parts["after"], f"{pointer}/after")
+    if after <= 0:
+        raise _bad(f"{pointer}/after", "must be longer than no time at all")
+    return WhenStale(do, after)
 
 
 def _limits(kind: LeverType, members: Mapping[str, Json], pointer: str) -> dict[str, Json]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = Any
 Number = int | float
@@ -25,6 +25,36 @@ class LeverType(StrEnum):
 
 NUMERIC = frozenset({LeverType.INTEGER, LeverType.FLOAT, LeverType.DURATION})
 CHOICE = frozenset({LeverType.ENUM, LeverType.ENUM_LIST})
+
+GATES = "gates"
+OFF = "off"
+
+
+class ApplyAt(StrEnum):
+    """When players who are in the middle of something get a lever's new value."""
+
+    IMMEDIATE = "immediate"
+    TURN = "turn"
+    SESSION = "session"
+
+
+class Fallback(StrEnum):
+    """What a client does with a lever once its data is too old."""
+
+    KEEP = "keep"
+    DEFAULT = "default"
+    CLOSE = "close"
+
+
+class WhenStale(NamedTuple):
+    """What a client does with a lever once its data is older than `after` seconds."""
+
+    do: Fallback
+    after: Number
+
+    def to_json(self) -> dict[str, Json]:
+        """Write it as a catalog file has it."""
+        return {"do": self.do.value, "after": self.after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +86,15 @@ class Lever:
     unit: str | None = None
     critical: bool = False
     description: str = ""
+    apply_at: ApplyAt = ApplyAt.TURN
+    when_stale: WhenStale | None = None
+
+    @property
+    def closed(self) -> str | None:
+        """The value of a closed gate, as the catalog spells it; None for every other lever."""
+        if self.group != GATES or self.type is not LeverType.ENUM:
+            return None
+        return next((value for value in self.values or () if value.casefold() == OFF), None)
 
     def to_json(self) -> dict[str, Json]:
         """Write the lever as a catalog file has it, without what is absent."""
@@ -70,7 +109,12 @@ class Lever:
             written["fields"] = {name: field.to_json() for name, field in self.fields.items()}
         if self.unit is not None:
             written["unit"] = self.unit
-        return {**written, "critical": self.critical, "description": self.description}
+        written |= {"critical": self.critical, "description": self.description}
+        if self.apply_at is not ApplyAt.TURN:
+            written["apply_at"] = self.apply_at.value
+        if self.when_stale is not None:
+            written["when_stale"] = self.when_stale.to_json()
+        return written
 
 
 Shape = Lever | Field

@@ -138,6 +138,21 @@ def shape_files(draw: st.DrawFn, kinds: st.SearchStrategy[LeverType]) -> dict[st
 _COMPOUND = (LeverType.OBJECT, LeverType.ENUM_LIST)
 
 
+client_rules = st.fixed_dictionaries(
+    {},
+    optional={
+        "apply_at": st.sampled_from(["immediate", "turn", "session"]),
+        "when_stale": st.fixed_dictionaries(
+            {
+                "do": st.sampled_from(["keep", "default"]),
+                "after": st.sampled_from([1, 0.5, "90s", "1h30m"]),
+            }
+        ),
+    },
+)
+"""What a lever asks of clients: when they take its value over, and how long they trust it."""
+
+
 @st.composite
 def catalog_files(draw: st.DrawFn) -> dict[str, Json]:
     """A catalog file that is right."""
@@ -146,7 +161,8 @@ def catalog_files(draw: st.DrawFn) -> dict[str, Json]:
     for name in names:
         about = {"name": name, "group": draw(st.sampled_from(["gates", "economy"]))}
         critical = {"critical": draw(st.booleans())}
-        levers.append(about | draw(shape_files(st.sampled_from(LeverType))) | critical)
+        shape = draw(shape_files(st.sampled_from(LeverType)))
+        levers.append(about | shape | critical | draw(client_rules))
     return {"levers": levers}
 
 

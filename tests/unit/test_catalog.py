@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.catalog import Catalog, Rule
+from ledger.catalog import ApplyAt, Catalog, Fallback, Rule, WhenStale
 from ledger.errors import CatalogError, NotFound
 from ledger.handbook import levers_page
 from tests.strategies import catalog_files, catalogs, json_values
@@ -127,6 +127,34 @@ def test_a_stored_value_is_read_as_this_catalog_writes_it(
     assert repr([catalog.read(name, value) for value in stored]) == repr(read)
 
 
+# --- When a client takes a value over, and how long it trusts one ---
+
+
+def test_a_lever_that_says_nothing_more_applies_at_the_turn_and_is_kept() -> None:
+    plain = Catalog.from_json(game()).levers["coins"]
+    assert (plain.apply_at, plain.when_stale) == (ApplyAt.TURN, None)
+    assert plain.to_json().keys().isdisjoint({"apply_at", "when_stale"})
+
+
+@pytest.mark.parametrize("when", ["immediate", "turn", "session"])
+def test_a_lever_says_when_players_get_its_new_value(when: str) -> None:
+    catalog = Catalog.from_json({"levers": [lever("night", "boolean", True, apply_at=when)]})
+    assert catalog.levers["night"].apply_at.value == when
+    assert Catalog.from_json(catalog.to_json()) == catalog
+
+
+@pytest.mark.parametrize(("after", "seconds"), [("1m30s", 90), (300, 300), ("250ms", 0.25)])
+@pytest.mark.parametrize("do", list(Fallback))
+def test_a_lever_says_what_a_client_does_without_fresh_data(
+    do: Fallback, after: Json, seconds: float
+) -> None:
+    data = game()
+    data["levers"][3]["when_stale"] = {"do": do.value, "after": after}
+    catalog = Catalog.from_json(data)
+    assert catalog.levers["module"].when_stale == WhenStale(do, seconds)
+    assert Catalog.from_json(orjson.loads(orjson.dumps(catalog.to_json()))) == catalog
+
+
 # --- What is refused ---
 
 
@@ -149,7 +177,22 @@ def pointers(data: Json) -> list[str]:
         (0, {"type": "number"}, "/type"),
         (0, {"type": ["integer"]}, "/type"),
         (0, {"type": None}, "/type"),
-        (0, {"apply_at": "turn"}, ""),
+        (0, {"applies_at": "turn"}, ""),
+        (0, {"apply_at": "Turn"}, "/apply_at"),
+        (0, {"apply_at": ["turn"]}, "/apply_at"),
+        (0, {"when_stale": "keep"}, "/when_stale"),
+        (0, {"when_stale": {"do": "keep"}}, "/when_stale"),
+        (0, {"when_stale": {"after": 5}}, "/when_stale"),
+        (0, {"when_stale": {"do": "keep", "after": 5, "for": 5}}, "/when_stale"),
+        (0, {"when_stale": {"do": "hide", "after": 5}}, "/when_stale/do"),
+        (0, {"when_stale": {"do": ["keep"], "after": 5}}, "/when_stale/do"),
+        (0, {"when_stale": {"do": "keep", "after": 0}}, "/when_stale/after"),
+        (0, {"when_stale": {"do": "keep", "after": "-5s"}}, "/when_stale/after"),
+        (0, {"when_stale": {"do": "keep", "after": True}}, "/when_stale/after"),
+        (0, {"when_stale": {"do": "close", "after": 5}}, "/when_stale/do"),
+        (2, {"group": "gates", "when_stale": {"do": "close", "after": 5}}, "/when_stale/do"),
+        (3, {"group": "doors", "when_stale": {"do": "close", "after": 5}}, "/when_stale/do"),
+        (3, {"values": ["full"], "when_stale": {"do": "close", "after": 5}}, "/when_stale/do"),
         (0, {"values": ["a"]}, ""),
         (0, {"max": None}, ""),
         (0, {"min": 11}, "/min"),
