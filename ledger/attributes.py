@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ledger.targeting.types import Type, read_type
 from ledger.targeting.values import INT_MAX, INT_MIN
-
-if TYPE_CHECKING:
-    from ledger.targeting.checking import Type
 
 Json = Any
 Reader = Callable[[Json], Json]
@@ -27,8 +25,6 @@ def readers(declared: Mapping[str, str] | None) -> dict[str, Reader]:
     """
     if not declared:
         return {}
-    from ledger.targeting.checking import read_type
-
     found = ((name, _reader(read_type(text))) for name, text in declared.items())
     return {name: reader for name, reader in found if reader is not None}
 

@@ -8,8 +8,8 @@ allocate without bound, or reach Python. The language is described in docs/refer
 from __future__ import annotations
 
 from ledger.errors import RuleError
-from ledger.targeting.checking import CONTEXT_NAMES, read_type
 from ledger.targeting.rule import Rule, check_rule, compile_rule
+from ledger.targeting.types import CONTEXT_NAMES, read_type
 from ledger.targeting.values import EvaluationError, Timestamp
 
 __all__ = [

@@ -1,8 +1,8 @@
 """From a rule's tree to Python code objects.
 
 Two are made of each rule. The fast one is plain Python wherever that means the same as CEL *or
-raises*; whenever it raises, the exact one answers instead: it calls the operators in `values`, and
-its `&&` and `||` absorb errors. The exact one is made when it is first needed.
+raises*; whenever it raises, the exact one answers instead: it calls what is in `operators`, and its
+`&&` and `||` absorb errors. The exact one is made when it is first needed.
 
 Generated code reaches its bindings and the names in REACHABLE and nothing else: no builtins, no
 attribute but three methods of str. What the rule's text names is only ever the key of a lookup.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, cast
 
-from ledger.targeting import values
+from ledger.targeting import operators
 from ledger.targeting.tree import (
     Call,
     Choice,
@@ -29,7 +29,7 @@ from ledger.targeting.tree import (
     Name,
     Node,
 )
-from ledger.targeting.values import Timestamp
+from ledger.targeting.values import EvaluationError, Timestamp
 
 Matcher = Callable[[Mapping[str, object]], bool]
 
@@ -59,7 +59,7 @@ _OTHERS = ("read", "field", "has", "truth", "every", "some", "fail", "Timestamp"
 REACHABLE: dict[str, object] = {
     "__builtins__": {},
     "Exception": Exception,
-    **{name: getattr(values, name) for name in (*_OPERATORS.values(), *_OTHERS)},
+    **{name: getattr(operators, name) for name in (*_OPERATORS.values(), *_OTHERS)},
 }
 _FAST = """
 def rule(bindings, exact):
@@ -99,7 +99,7 @@ def compiled(tree: Node) -> Matcher:
                 exact.append(exactly_compiled(tree))
             return exact[0](bindings)
         except RecursionError:
-            raise values.EvaluationError("the stack is too deep to decide the rule") from None
+            raise EvaluationError("the stack is too deep to decide the rule") from None
 
     return _function(fast_source(tree), exactly)
 

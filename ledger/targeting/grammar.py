@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -67,6 +66,8 @@ def parse(text: str) -> tuple[Node, frozenset[str]]:
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Write `; did you mean 'x'?` when a known name is near, else nothing."""
+    import difflib
+
     by_lower = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name[:64].lower(), by_lower, n=1)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
@@ -231,7 +232,7 @@ class _Parser:
         if self._skip("{"):
             return self._mapped(token.at)
         if self._skip(".") and self._token.text not in _CONSTANTS:
-            return self._named()
+            return self._named(dotted=True)
         raise self._unexpected("a value")
 
     # Literals
@@ -276,7 +277,7 @@ class _Parser:
 
     # Names and calls
 
-    def _named(self) -> Node:
+    def _named(self, *, dotted: bool = False) -> Node:
         name = self._token
         if name.kind != "name":
             raise self._unexpected("a name")
@@ -287,6 +288,8 @@ class _Parser:
             raise refusal(name.at, f"{name.text!r} is a reserved word")
         self._take()
         if self._sees("("):
+            if dotted and name.text == "has":  # a macro of CEL, which a dot makes a function's name
+                raise refusal(name.at, "unknown function '.has'; has(…) has no dot before it")
             return self._function(name)
         if self._sees("{"):
             raise refusal(self._token.at, "messages are not part of the language")

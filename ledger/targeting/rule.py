@@ -1,14 +1,19 @@
-"""Targeting rules: compiled once by their text, asked for every context."""
+"""Targeting rules: compiled once by their text, asked for every context.
+
+What reads, checks and compiles a rule is imported with the first one: a game without rules needs
+none of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from ledger.targeting.checking import check_types
-from ledger.targeting.grammar import parse
-from ledger.targeting.tree import Node
 from ledger.targeting.values import EvaluationError
+
+if TYPE_CHECKING:
+    from ledger.targeting.tree import Node
 
 MOST_REMEMBERED = 16_384
 
@@ -52,6 +57,8 @@ class Rule:
 
 @lru_cache(maxsize=MOST_REMEMBERED)
 def _remembered(text: str) -> Rule:
+    from ledger.targeting.grammar import parse
+
     return Rule(text, *parse(text))
 
 
@@ -66,6 +73,8 @@ def check_rule(text: str, declared: Mapping[str, str] | None = None) -> Rule:
     `declared` names the attributes that contexts have, with their CEL types; with None any
     attribute may exist and have any type. Raises RuleError, or ValueError for an unknown type.
     """
+    from ledger.targeting.checking import check_types
+
     rule = compile_rule(text)
     check_types(rule._tree, declared)
     return rule

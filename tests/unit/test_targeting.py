@@ -13,7 +13,7 @@ from ledger.clock import parse_instant
 from ledger.targeting import EvaluationError, Rule, Timestamp, compile_rule
 from ledger.targeting.emission import compiled, exactly_compiled
 from ledger.targeting.grammar import parse
-from ledger.targeting.values import LARGEST_BUILT
+from ledger.targeting.operators import LARGEST_BUILT
 
 ERROR = "error"
 LOWEST, HIGHEST = -(2**63), 2**63 - 1

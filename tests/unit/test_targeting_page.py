@@ -11,7 +11,7 @@ from ledger.errors import RuleError
 from ledger.targeting import CONTEXT_NAMES, check_rule
 from ledger.targeting.grammar import DEEPEST, FUNCTIONS, LONGEST_LIST, METHODS
 from ledger.targeting.lexer import LONGEST_RULE
-from ledger.targeting.values import LARGEST_BUILT
+from ledger.targeting.operators import LARGEST_BUILT
 
 _PAGE = (Path(__file__).parents[2] / "docs/reference/targeting.md").read_text(encoding="utf-8")
 _EXAMPLES = [

@@ -120,6 +120,7 @@ REFUSED = [
     ("a.all(x, x > 0)", 2, "macros over lists are not part of the language"),
     ("has(a)", 0, "has() takes a field of a map, like has(player.guild)"),
     ("has(a['b'])", 0, "has() takes a field of a map, like has(player.guild)"),
+    (".has(a.b)", 1, "unknown function '.has'; has(…) has no dot before it"),
     ("at > timestamp(a)", 5, "timestamp() takes a text that stands in the rule"),
     ("at > timestamp(1)", 5, "timestamp() takes a text that stands in the rule"),
     (
