@@ -23,7 +23,7 @@ from ledger.levers import (
     Shape,
     WhenStale,
 )
-from ledger.values import excess, normalise
+from ledger.values import normalise
 
 Json = Any
 
@@ -280,8 +280,9 @@ def _default(lever: Lever, value: Json, pointer: str) -> Json:
     for name, shape, part in _parts(lever, default):
         if part is None:
             raise _bad(pointer, f"must set the field {name}")
-        if isinstance(part, int | float) and excess(shape, part) > 0:
-            raise _bad(pointer, f"{part} lies outside {shape.min} to {shape.max}")
+        low, high = shape.min, shape.max
+        if low is not None and high is not None and not low <= part <= high:
+            raise _bad(pointer, f"{part} lies outside {low} to {high}")
     return default
 
 

@@ -18,7 +18,6 @@ import mmh3
 
 from ledger.clock import Instant, format_instant, parse_instant
 from ledger.errors import InvalidRollout
-from ledger.values import exact
 
 Json = Any
 
@@ -146,11 +145,12 @@ def _members(data: Json, pointer: str, allowed: tuple[str, ...]) -> dict[str, Js
 def _thousandths(value: Json, pointer: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise _bad(pointer, "must be a number from 0 to 100")
-    # As the decimal that was written: 33.333 times 1000 is not whole in binary.
-    thousandths = exact(value) * 1000
-    if thousandths.denominator > 1:
+    # As the decimal that was written: 33.333 times 1000 is not whole in binary, but 33333 divided
+    # by 1000 is the double that 33.333 is read as.
+    thousandths = round(value * 1000)
+    if thousandths / 1000 != value:
         raise _bad(pointer, "must be in steps of 0.001")
-    return thousandths.numerator
+    return thousandths
 
 
 def _percent(thousandths: int) -> int | float:

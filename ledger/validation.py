@@ -18,9 +18,10 @@ from typing import Any
 
 import orjson
 
+from ledger.amounts import excess, half_span
 from ledger.catalog import Catalog
 from ledger.levers import Lever, LeverType, Number, Rule, Shape
-from ledger.values import Fault, excess, half_span, normalise, presentable
+from ledger.values import Fault, normalise, presentable
 
 Json = Any
 

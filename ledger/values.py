@@ -7,10 +7,8 @@ duration in seconds. Everything else must have its type already.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 from ledger.errors import LedgerError
@@ -20,11 +18,6 @@ Json = Any
 
 LARGEST_INTEGER = 2**53 - 1
 """The largest whole number that every JSON reader, JavaScript's too, reads exactly."""
-
-_DECIMAL = re.compile(r"[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})", re.ASCII)
-_PART = r"(?:(\d{1,15}(?:\.\d{1,15})?)%s\s*)?"
-_DURATION = re.compile("".join(_PART % unit for unit in ("d", "h", "m", "s", "ms")), re.ASCII)
-_SECONDS = (Fraction(86400), Fraction(3600), Fraction(60), Fraction(1), Fraction(1, 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +54,6 @@ def normalise(lever: Lever, value: Json) -> tuple[Json, tuple[Fault, ...]]:
     return _scalar(lever, value)
 
 
-def excess(shape: Shape, value: Number) -> Fraction:
-    """Measure how far a number lies outside its bounds; 0 inside or without bounds.
-
-    Exact in decimal, as people write numbers: 1.15 is 0.35 above 0.8, not a little less.
-    """
-    if shape.min is not None and value < shape.min:
-        return exact(shape.min) - exact(value)
-    if shape.max is not None and value > shape.max:
-        return exact(value) - exact(shape.max)
-    return Fraction(0)
-
-
-def half_span(shape: Shape) -> Fraction:
-    """Give half the distance between the bounds: how far outside is still not far."""
-    if shape.min is None or shape.max is None:
-        return Fraction(0)
-    return (exact(shape.max) - exact(shape.min)) / 2
-
-
-def exact(number: Number) -> Fraction:
-    """Read a number as the decimal that it is written as."""
-    return Fraction(repr(number))
-
-
 # --- Scalars ---
 
 
@@ -115,17 +84,17 @@ def _float(_shape: Shape, value: Json) -> float:
 
 
 def _percentage(text: str, expectation: str) -> float:
-    trimmed = text.strip()
-    digits = trimmed[:-1].rstrip()
-    if not trimmed.endswith("%") or not _DECIMAL.fullmatch(digits):
+    from ledger.amounts import percentage
+
+    if (fraction := percentage(text)) is None:
         raise _UnfitError("wrong_type", expectation)
-    return float(f"{digits}e-2") + 0.0  # dividing by 100 would round a second time
+    return fraction
 
 
 def _duration(_shape: Shape, value: Json) -> Number:
     expectation = 'must be a number of seconds, or a duration like "90s", "5m" or "1h30m"'
     if isinstance(value, str):
-        return _seconds(value.strip(), expectation)
+        return _seconds(value, expectation)
     number = _finite(value, expectation)
     if isinstance(number, float) and not number.is_integer():
         return float(number)
@@ -133,12 +102,11 @@ def _duration(_shape: Shape, value: Json) -> Number:
 
 
 def _seconds(text: str, expectation: str) -> Number:
-    found = _DURATION.fullmatch(text)
-    if not text or not found:
+    from ledger.amounts import seconds
+
+    if (number := seconds(text)) is None:
         raise _UnfitError("wrong_type", expectation)
-    parts = zip(found.groups(), _SECONDS, strict=True)
-    total = sum((Fraction(part) * unit for part, unit in parts if part), Fraction(0))
-    return float(total) if total.denominator > 1 else _whole(total.numerator, expectation)
+    return number if isinstance(number, float) else _whole(number, expectation)
 
 
 def _boolean(_shape: Shape, value: Json) -> bool:
