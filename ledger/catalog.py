@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pkgutil import get_data
 from typing import Any
 
-import orjson
-
 from ledger.attributes import Reader, readers
-from ledger.catalog_file import read_catalog
 from ledger.errors import NotFound
 from ledger.levers import ApplyAt, Fallback, Field, Lever, LeverType, Rule, WhenStale
 from ledger.values import normalise
@@ -62,6 +58,8 @@ class Catalog:
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Catalog:
         """Read a catalog file; raises CatalogError with every lever that is wrong and why."""
+        from ledger.catalog_file import read_catalog
+
         return cls(*read_catalog(data))
 
     def to_json(self) -> dict[str, Json]:
@@ -111,4 +109,8 @@ class Catalog:
 def shipped_catalog() -> Catalog:
     """Read the catalog that comes with the program."""
     # Not importlib.resources: it takes 10 ms to import, a third of what a game grants us.
+    from pkgutil import get_data
+
+    import orjson
+
     return Catalog.from_json(orjson.loads(get_data("ledger", "catalog.json") or b""))

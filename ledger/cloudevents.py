@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from ledger.clock import Instant, format_instant, parse_instant
-from ledger.events import envelope
 
 Json = Any
 Headers = list[tuple[str, bytes]]
@@ -70,6 +69,8 @@ class Head:
 
 def event_record(stamp: Stamp, state: bytes, *, ends_batch: bool) -> Record:
     """Write an event from the bytes that are stored for it."""
+    from ledger.events import envelope  # only for who writes: a game needs no event to start
+
     members = orjson.loads(state)
     config_id = members.get("config_id")
     headers = _headers(
