@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import mmh3
@@ -30,16 +30,56 @@ _NOT_UNITS = frozenset({"turn_id", "experiment_id", "variation", "at"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
 
+hash_bytes: Callable[[bytes], int] = mmh3.mmh3_32_uintdigest
+"""murmur3_x86_32 of bytes, unsigned, seed 0. It takes no str: mmh3's functions that do end the
+process on one that UTF-8 cannot encode, such as a lone surrogate, which JSON can carry."""
+
+
 def unit_hash(salt: str, unit_value: str) -> int:
-    """Hash a unit's value for one purpose: murmur3_x86_32 of `salt:value`, unsigned, seed 0."""
-    # Bytes, never a str: mmh3 ends the process on a str that UTF-8 cannot encode, such as a
-    # lone surrogate, which JSON can carry. "surrogatepass" gives every str some bytes.
-    return mmh3.hash(f"{salt}:{unit_value}".encode(errors="surrogatepass"), 0, signed=False)
+    """Hash a unit's value for one purpose: that is murmur3_x86_32 of `salt:value`."""
+    return hash_bytes(salt_bytes(salt) + _encoded(unit_value))
 
 
 def bucket(salt: str, unit_value: str) -> int:
     """Give a unit's fixed place from 0 to 99,999; it is in when that is below the threshold."""
     return (unit_hash(salt, unit_value) * EVERYONE) >> 32
+
+
+def gate_limit(thousandths: int) -> int:
+    """Give the limit that a hash is below exactly when its bucket is below the thousandths."""
+    return -((-thousandths << 32) // EVERYONE)
+
+
+def choose(weights: Sequence[int], h: int) -> int:
+    """Give the index of what a hash draws: the first whose cumulative weight is above its place.
+
+    At least one weight must be above 0; what weighs nothing is never drawn.
+    """
+    return bisect_right(choice_limits(weights), h)
+
+
+def choice_limits(weights: Sequence[int]) -> tuple[int, ...]:
+    """Give the limits of a draw: it falls on the first that is above the hash."""
+    cumulative = tuple(accumulate(weights))
+    return tuple(-((-weight << 32) // cumulative[-1]) for weight in cumulative)
+
+
+def salt_bytes(salt: str) -> bytes:
+    """Encode what stands before a unit's bytes where one purpose hashes them."""
+    return _encoded(f"{salt}:")
+
+
+def unit_bytes(value: Json) -> bytes | None:
+    """Encode a unit's value as it is hashed; None when it cannot be a unit."""
+    text = value if type(value) is str else unit_text(value)
+    return None if text is None else _encoded(text)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # "surrogatepass" gives every str some bytes
+        return text.encode(errors="surrogatepass")
 
 
 def unit_text(value: Json) -> str | None:
@@ -123,8 +163,17 @@ class Rollout:
         """Tell whether a unit is in at an instant; a missing unit never is."""
         if unit_value is None:
             return False
-        salt = default_salt if self.salt is None else self.salt
-        return bucket(salt, unit_value) < self.threshold(clock)
+        return bucket(self._salt(default_salt), unit_value) < self.threshold(clock)
+
+    def gate(self, default_salt: str, clock: Instant) -> tuple[bytes, int]:
+        """Give a prefix and a limit that decide as `includes` does, for many units.
+
+        A unit is in when `hash_bytes(prefix + unit_bytes(value)) < limit`.
+        """
+        return salt_bytes(self._salt(default_salt)), gate_limit(self.threshold(clock))
+
+    def _salt(self, default_salt: str) -> str:
+        return default_salt if self.salt is None else self.salt
 
 
 def _bad(pointer: str, detail: str) -> InvalidRollout:
