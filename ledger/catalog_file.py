@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ledger import targeting
@@ -156,8 +155,7 @@ def _lever(data: Json, pointer: str) -> Lever:
         description=_text(members, "description", pointer) if "description" in members else "",
         apply_at=_apply_at(members, pointer),
     )
-    return replace(
-        lever,
+    return lever._replace(
         default=_default(lever, members["default"], f"{pointer}/default"),
         when_stale=_when_stale(lever, members, f"{pointer}/when_stale"),
     )

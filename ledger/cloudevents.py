@@ -10,7 +10,6 @@ things together are of, and how many there are.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -49,8 +48,7 @@ class Stamp(NamedTuple):
     recorded_at: Instant
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """How an event joins the one before it, as its headers tell: a gap or a repeat shows in it."""
 
     position: int
@@ -58,8 +56,7 @@ class Link:
     ends_batch: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The prefix that the things in the compacted topic are the state of."""
 
     position: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 from ledger.rollout import Rollout
 from ledger.schedule import Window
@@ -15,8 +15,7 @@ Json = Any
 ALWAYS = Window(None, None)
 
 
-@dataclass(frozen=True, slots=True)
-class Targeting:
+class Targeting(NamedTuple):
     """Whom a config is for: `include` true or absent, and `exclude` not true (CEL texts)."""
 
     include: str | None = None
@@ -77,8 +76,7 @@ class Content:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Pinned:
+class Pinned(NamedTuple):
     """A revision as an activation pins it: all that resolution needs to know of a config.
 
     `rank` is None where the activation restores no earlier one: its own position is its rank.
@@ -110,11 +108,11 @@ class Pinned:
 
     def ranked(self, rank: int | None) -> Self:
         """Return the same with another rank."""
-        return replace(self, rank=rank)
+        return self._replace(rank=rank)
 
     def rolled_out(self, rollout: Rollout | None) -> Self:
         """Return the same with another rollout, ranked as new."""
-        return replace(self, rollout=rollout, rank=None)
+        return self._replace(rollout=rollout, rank=None)
 
     def to_json(self) -> dict[str, Json]:
         """Write it with every member, null where absent."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -57,8 +56,7 @@ class WhenStale(NamedTuple):
         return {"do": self.do.value, "after": self.after}
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One field of an object lever: a bounded number, a boolean or an enum."""
 
     type: LeverType
@@ -71,8 +69,7 @@ class Field:
         return {"type": self.type.value, **_limits(self)}
 
 
-@dataclass(frozen=True, slots=True)
-class Lever:
+class Lever(NamedTuple):
     """One typed, bounded knob. Durations, their bounds too, are in seconds."""
 
     name: str
@@ -121,8 +118,7 @@ Shape = Lever | Field
 """What a value must fit: both have `type`, `min`, `max` and `values`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule between two numeric levers: the value of `lower` is at most that of `upper`."""
 
     lower: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.clock import Instant, format_instant, parse_instant
 from ledger.errors import Invalid
@@ -15,8 +14,7 @@ Interval = tuple[Instant, Instant | None]
 """A freeze over [begin, end); None while it is in force."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """From `valid_from` until just before `valid_to`; None leaves that side open."""
 
     valid_from: Instant | None = None

@@ -6,8 +6,7 @@ Shared by who writes them and who reads them. Nothing here speaks to Kafka itsel
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Client = TypeVar("Client")
 
@@ -38,8 +37,7 @@ CLIENT: Mapping[str, int] = {
 """Options of every client of ours. The version of the protocol is never among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
+class Topics(NamedTuple):
     """The names of the topics of one ledger."""
 
     prefix: str

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ledger.errors import LedgerError
 from ledger.levers import Field, Lever, LeverType, Number, Shape
@@ -20,8 +19,7 @@ LARGEST_INTEGER = 2**53 - 1
 """The largest whole number that every JSON reader, JavaScript's too, reads exactly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why a value, or one part of it, has no normal form.
 
     `expectation` goes on after the lever's name: "must be a whole number".
