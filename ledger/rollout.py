@@ -85,21 +85,35 @@ def _encoded(text: str) -> bytes:
 def unit_text(value: Json) -> str | None:
     """Write a unit's value as the text that is hashed; None when it cannot be a unit.
 
-    Texts are themselves; booleans and numbers are in their JSON form, 5.0 as 5 because JSON
-    does not tell them apart. Null, lists, objects and what JSON cannot carry are no units.
+    Texts are themselves; booleans and numbers are as JavaScript and RFC 8785 write them in JSON,
+    5.0 as 5 because JSON does not tell them apart, but whole numbers of up to 64 bits in full.
+    Null, lists, objects and what JSON cannot carry are no units.
     """
     match value:
         case str():
             return value
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) <= 2**53:
-            return str(int(value))
         case float() if math.isfinite(value):
-            return repr(float(value))
+            return _double_text(value)
         case int() if -(2**63) <= value < 2**64:
             return str(int(value))
     return None
+
+
+def _double_text(number: float) -> str:
+    """Write the shortest digits that read back, with an exponent below 1e-6 and from 1e21 on."""
+    mantissa, _, exponent = float.__repr__(number or 0.0).partition("e")
+    power = int(exponent or 0)
+    if not power:
+        return mantissa.removesuffix(".0")
+    if not -7 < power < 21:
+        return f"{mantissa}e{power:+}"
+    whole, _, fraction = mantissa.partition(".")
+    if power > 0:
+        return whole + fraction.ljust(power, "0")
+    sign, digit = whole[:-1], whole[-1]
+    return f"{sign}0.{digit:0>{-power}}{fraction}"
 
 
 @dataclass(frozen=True, slots=True)
