@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import appends, freshness
+from benchmarks import appends, freshness, startup
 from benchmarks.bench import Row
 from commands.embedded.broker import EmbeddedBroker
 from commands.embedded.logins import prepare
@@ -31,6 +31,7 @@ def main() -> None:
 
 
 def _measured() -> Iterator[Row]:
+    yield from startup.rows()
     with tempfile.TemporaryDirectory() as folder:
         server, broker = EmbeddedPostgres(Path(folder)), EmbeddedBroker(Path(folder))
         try:
