@@ -1,6 +1,8 @@
 """Who is in a rollout."""
 
+import json
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -9,8 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.errors import InvalidRollout
-from ledger.rollout import EVERYONE, Rollout, Step, bucket, unit_hash, unit_text
-from tests.model_levers import bucket_of
+from ledger.rollout import (
+    EVERYONE,
+    Rollout,
+    Step,
+    bucket,
+    choice_limits,
+    choose,
+    gate_limit,
+    hash_bytes,
+    salt_bytes,
+    unit_bytes,
+    unit_hash,
+    unit_text,
+)
+from tests.model_levers import bucket_of, murmur3
 from tests.strategies import (
     instants,
     json_values,
@@ -62,17 +77,22 @@ def test_any_text_has_a_bucket_below_everyone(salt: str, unit: str) -> None:
     assert 0 <= bucket(salt, unit) < EVERYONE
 
 
-def test_a_percentage_takes_about_as_many_of_the_sessions() -> None:
-    rollout = Rollout(percentage=35_000)
-    included = sum(rollout.includes(session, "a config", 0) for session in SESSIONS)
-    assert 3350 <= included <= 3650
+@given(st.binary(max_size=40))
+def test_bytes_hash_as_by_a_murmur_written_from_its_description(key: bytes) -> None:
+    assert hash_bytes(key) == murmur3(key)
 
 
-def test_two_salts_draw_independently() -> None:
-    rollout = Rollout(percentage=50_000)
-    early = [session for session in SESSIONS if rollout.includes(session, "one", 0)]
-    both = sum(rollout.includes(session, "another", 0) for session in early)
-    assert 0.47 <= both / len(early) <= 0.53
+@given(texts, texts)
+def test_a_purpose_and_a_unit_are_hashed_as_the_bytes_of_both(salt: str, unit: str) -> None:
+    encoded = unit_bytes(unit)
+    assert encoded is not None
+    assert hash_bytes(salt_bytes(salt) + encoded) == unit_hash(salt, unit)
+
+
+def test_a_text_is_never_hashed_as_it_is() -> None:
+    # The functions of mmh3 that take a str end the process on this one.
+    with pytest.raises(TypeError):
+        hash_bytes("\ud800")  # type: ignore[arg-type]
 
 
 # --- Who is in ---
@@ -108,6 +128,56 @@ def test_a_salt_of_its_own_is_used_in_place_of_the_configs_id(
 ) -> None:
     salted = replace(rollout, salt=own).includes(unit, config_id, clock)
     assert salted == replace(rollout, salt=None).includes(unit, own, clock)
+
+
+# --- One hash and one comparison ---
+
+hashes = st.integers(0, 2**32 - 1)
+
+
+@given(hashes, thousandths)
+def test_a_hash_is_below_the_limit_when_its_bucket_is_below_the_percentage(
+    h: int, percentage: int
+) -> None:
+    assert (h < gate_limit(percentage)) == ((h * EVERYONE) >> 32 < percentage)
+
+
+@pytest.mark.parametrize("percentages", [range(n, EVERYONE + 1, 4) for n in range(4)])
+def test_each_limit_is_the_first_hash_that_is_out(percentages: range) -> None:
+    for percentage in percentages:
+        limit = gate_limit(percentage)
+        assert limit == 0 or ((limit - 1) * EVERYONE) >> 32 < percentage
+        assert (limit * EVERYONE) >> 32 >= percentage
+
+
+@given(rollouts(), st.none() | st.booleans() | st.floats() | texts, salts, instants)
+def test_a_gate_lets_in_whom_the_rollout_includes(
+    rollout: Rollout, value: Any, salt: str, clock: int
+) -> None:
+    prefix, limit = rollout.gate(salt, clock)
+    unit = unit_bytes(value)
+    passed = unit is not None and hash_bytes(prefix + unit) < limit
+    assert passed == rollout.includes(unit_text(value), salt, clock)
+
+
+# --- Variations ---
+
+weighted = st.lists(st.sampled_from([0, 1, 2, 33, 1000, 10**9]), min_size=1, max_size=6).filter(any)
+
+
+@given(weighted, hashes, st.integers(-2, 2))
+def test_a_draw_falls_on_the_first_whose_cumulative_weight_is_above(
+    weights: list[int], h: int, near: int
+) -> None:
+    for drawn in (h, *(min(max(limit + near, 0), 2**32 - 1) for limit in choice_limits(weights))):
+        place = (drawn * sum(weights)) >> 32
+        above = [n for n, total in enumerate(accumulate(weights)) if total > place]
+        assert choose(weights, drawn) == above[0]
+
+
+@given(weighted, hashes)
+def test_what_weighs_nothing_is_never_drawn(weights: list[int], h: int) -> None:
+    assert weights[choose(weights, h)] > 0
 
 
 # --- Ramps ---
@@ -226,6 +296,14 @@ def test_whatever_is_sent_is_a_rollout_or_refused(data: Any) -> None:
         (7.0, "7"),
         (-0.0, "0"),
         (0.25, "0.25"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (1e-6, "0.000001"),
+        (-1.5e-7, "-1.5e-7"),
+        (2.0**53, "9007199254740992"),
+        (-1.25e20, "-125000000000000000000"),
+        (1e21, "1e+21"),
+        (5e-324, "5e-324"),
+        (2**53 + 1, "9007199254740993"),
         (2**63, "9223372036854775808"),
         (None, None),
         ([1], None),
@@ -242,3 +320,10 @@ def test_a_units_value_is_hashed_in_its_json_form(value: Any, text: str | None) 
 @given(json_values)
 def test_any_attribute_is_a_unit_or_missing(value: Any) -> None:
     assert Rollout(EVERYONE).includes(unit_text(value), "salt", 0) == (unit_text(value) is not None)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_double_reads_back_from_its_text(number: float) -> None:
+    text = unit_text(number)
+    assert text is not None
+    assert float(json.loads(text)) == number
