@@ -8,10 +8,7 @@ byte, on any machine that has the ledger.
 
 from __future__ import annotations
 
-import threading
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any
@@ -21,14 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from commands.ledger import Ledger, stopped
 from commands.models import ContextBody, Position
+from commands.prefixes import Prefixes
 from ledger.clock import Instant, parse_instant
 from ledger.errors import LedgerError
 from ledger.live import Live
 from ledger.resolve import disabled, resolve
 
 Json = Any
-
-PREFIXES = 64
 
 _CHECKSUM_BYTES = 8
 _FIRST, _LAST = (
@@ -106,23 +102,46 @@ def _checksum(text: bytes) -> bytes:
 class Questions:
     """Answers questions over one ledger; safe to use from many threads."""
 
-    def __init__(self, ledger: Ledger, *, enabled: bool = True, prefixes: int = PREFIXES) -> None:
+    def __init__(self, ledger: Ledger, prefixes: Prefixes, *, enabled: bool = True) -> None:
         self._ledger = ledger
         self._enabled = enabled
-        self.prefixes = Prefixes(ledger, prefixes)
+        self.prefixes = prefixes
 
     def ask(self, question: Question) -> Answer:
         """Answer a question; raises NotFound beyond the head, FutureInstant beyond now."""
-        return self._answer(self._pin(question))
+        live, at = self._point(question)
+        return self._answer(self._pinned(question, live.position, at), live)
 
     def repeat(self, token: str) -> Answer:
         """Repeat the answer that carried a token."""
-        return self._answer(pinned(token))
+        question = pinned(token)
+        live = self.prefixes.at(question.position)
+        if question.at < live.recorded_at:
+            raise DamagedToken
+        return self._answer(question, live)
 
-    def _pin(self, question: Question) -> Pinned:
-        position, at = self._point(question)
-        live = question.as_of is None and question.position is None
-        since = self._ledger.frozen_since if live else None
+    def _point(self, question: Question) -> tuple[Live, Instant]:
+        """Find the prefix that ends with the last event that counts, and the instant."""
+        live, default = self._prefix(question)
+        at = default if question.at is None else question.at
+        if at < live.recorded_at:
+            live = self.prefixes.at(self._ledger.store.position_at(at))
+        return live, at
+
+    def _prefix(self, question: Question) -> tuple[Live, Instant]:
+        """Find the prefix that is asked of, and the instant that it is asked for."""
+        if question.position is not None:
+            live = self.prefixes.at(question.position)
+            return live, live.recorded_at
+        if question.as_of is not None:
+            head = self._ledger.store.close_instant(question.as_of)
+            return self.prefixes.at(head.position), question.as_of
+        live = self.prefixes.newest()
+        return live, self._ledger.now(live.recorded_at)
+
+    def _pinned(self, question: Question, position: int, at: Instant) -> Pinned:
+        now = question.as_of is None and question.position is None
+        since = self._ledger.frozen_since if now else None
         return Pinned(
             position=position,
             at=at,
@@ -132,29 +151,7 @@ class Questions:
             stopped=since if since is not None and since <= at else None,
         )
 
-    def _point(self, question: Question) -> tuple[int, Instant]:
-        """Find the last position that counts, and the instant."""
-        position, recorded_at, default = self._prefix(question)
-        at = default if question.at is None else question.at
-        if at < recorded_at:
-            position = self._ledger.store.position_at(at)
-        return position, at
-
-    def _prefix(self, question: Question) -> tuple[int, Instant, Instant]:
-        """Find the end of the prefix, its recorded_at, and the instant it is asked for."""
-        if question.position is not None:
-            recorded_at = self.prefixes.at(question.position).recorded_at
-            return question.position, recorded_at, recorded_at
-        if question.as_of is not None:
-            head = self._ledger.store.close_instant(question.as_of)
-            return head.position, head.recorded_at, question.as_of
-        live = self.prefixes.newest()
-        return live.position, live.recorded_at, self._ledger.now(live.recorded_at)
-
-    def _answer(self, question: Pinned) -> Answer:
-        live = self.prefixes.at(question.position)
-        if question.at < live.recorded_at:
-            raise DamagedToken
+    def _answer(self, question: Pinned, live: Live) -> Answer:
         if question.disabled:
             resolution = disabled(live.catalog, live.position, question.at)
         else:
@@ -164,90 +161,3 @@ class Questions:
             resolution = resolve(live, context, question.at, explain=question.explain)
         answer = {**resolution.to_json(), "token": question.token()}
         return Answer(orjson.dumps(answer), question.position)
-
-
-# --- Folded prefixes ---
-
-
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
-    """How the folded prefixes are used; ages in seconds, None while there are none.
-
-    A miss is a prefix that had to be folded from the ledger; the newest one never has to be.
-    """
-
-    size: int
-    limit: int
-    hits: int
-    misses: int
-    oldest_age: float | None
-
-
-class Prefixes:
-    """Folded prefixes of the ledger, the most recently used ones kept.
-
-    A prefix never changes, so none of them can be stale: they are kept to save the fold.
-    """
-
-    def __init__(self, ledger: Ledger, limit: int = PREFIXES) -> None:
-        self._ledger = ledger
-        self._limit = limit
-        self._kept: OrderedDict[int, tuple[Live, float]] = OrderedDict()
-        self._hits = 0
-        self._misses = 0
-        self._lock = threading.Lock()
-
-    def at(self, position: int) -> Live:
-        """Give the prefix that ends at a position; what is given must not be changed.
-
-        Raises NotFound beyond the head.
-        """
-        found = self._found(position)
-        if found is None:
-            found = self._ledger.live_at(position, start=self._nearest(position))
-            self._keep(found)
-        return found
-
-    def newest(self) -> Live:
-        """Give the whole ledger as it is now; what is given must not be changed."""
-        with self._ledger.current() as state:
-            with self._lock:
-                kept = self._kept.get(state.live.position)
-            live = state.live.copy() if kept is None else kept[0]
-        if kept is None:
-            self._keep(live)
-        return live
-
-    def _found(self, position: int) -> Live | None:
-        with self._lock:
-            if position not in self._kept:
-                self._misses += 1
-                return None
-            self._hits += 1
-            self._kept.move_to_end(position)
-            return self._kept[position][0]
-
-    def _keep(self, live: Live) -> None:
-        with self._lock:
-            self._kept[live.position] = live, time.monotonic()
-            if len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
-
-    def _nearest(self, position: int) -> Live | None:
-        with self._lock:
-            earlier = [kept for kept in self._kept if kept < position]
-            return self._kept[max(earlier)][0] if earlier else None
-
-    def clear(self) -> int:
-        """Forget all of them and tell how many there were."""
-        with self._lock:
-            count = len(self._kept)
-            self._kept.clear()
-            return count
-
-    def statistics(self) -> CacheStatistics:
-        """Tell how they are used."""
-        with self._lock:
-            ages = [time.monotonic() - kept_at for _, kept_at in self._kept.values()]
-            oldest = max(ages, default=None)
-            return CacheStatistics(len(ages), self._limit, self._hits, self._misses, oldest)

@@ -37,7 +37,10 @@ class Settings(BaseSettings):
     dryrun_turns: int = Field(50, ge=1, description="synthetic turns of one dry run")
     preview_max_docs: int = Field(50, ge=1, description="most configs that one list page holds")
     resolver_cache_ttl_ms: int = Field(
-        60_000, ge=0, description="longest a turn's answer is kept by a replica, in milliseconds"
+        60_000,
+        ge=0,
+        description="longest a turn's answer is kept by a replica, and a folded past state that "
+        "nobody asks for by the API, in milliseconds",
     )
     bounds_strict: bool = Field(
         True, description="true: a value far outside its bounds refuses the activation"

@@ -368,10 +368,12 @@ class CacheStatistics(Answer):
 
     size: int
     limit: int
+    ttl_seconds: float = Field(description="one that nobody asks for in this time is forgotten")
     hits: int
-    misses: int
+    misses: int = Field(description="had to be folded from the ledger; the newest never has to")
     hit_rate: float | None
-    oldest_age_seconds: float | None
+    oldest_age_seconds: float | None = Field(description="since the oldest of them was folded")
+    positions: list[int] = Field(description="where in the ledger they end")
 
 
 class CacheCleared(Answer):

@@ -28,6 +28,7 @@ from commands.http.desk import Desk
 from commands.http.document import DocumentedApp
 from commands.http.views import Views
 from commands.ledger import Ledger
+from commands.prefixes import Prefixes
 from commands.questions import Questions
 from commands.settings import Settings
 
@@ -85,11 +86,15 @@ def _desk(ledger: Ledger, settings: Settings, views: Views | None) -> Desk:
         views = Views(settings.database_url.get_secret_value())
     return Desk(
         ledger=ledger,
-        questions=Questions(ledger, enabled=settings.enabled),
+        questions=Questions(ledger, _prefixes(ledger, settings), enabled=settings.enabled),
         settings=settings,
         authority=Authority(settings.admin_token.get_secret_value().strip()),
         views=views,
     )
+
+
+def _prefixes(ledger: Ledger, settings: Settings) -> Prefixes:
+    return Prefixes(ledger, ttl=settings.resolver_cache_ttl_ms / 1000)
 
 
 @asynccontextmanager

@@ -87,12 +87,14 @@ def read_cache(desk: AtDesk) -> Response:
     kept = desk.questions.prefixes.statistics()
     asked = kept.hits + kept.misses
     answer = CacheStatistics(
-        size=kept.size,
+        size=len(kept.positions),
         limit=kept.limit,
+        ttl_seconds=kept.ttl,
         hits=kept.hits,
         misses=kept.misses,
         hit_rate=kept.hits / asked if asked else None,
         oldest_age_seconds=kept.oldest_age,
+        positions=list(kept.positions),
     )
     return respond(answer, position=desk.ledger.position())
 

@@ -190,8 +190,8 @@ def test_the_cache_counts_and_can_be_cleared(api: Api) -> None:
     for position in (1, 1, 3):
         api.get("/resolve/preview", session_id="s", position=position)
     kept = api.get("/cache").json()
-    # Each is looked at twice: for its recorded_at, and to be resolved.
-    assert (kept["size"], kept["hits"], kept["misses"]) == (2, 4, 2)
+    assert (kept["positions"], kept["hits"], kept["misses"]) == ([1, 3], 1, 2)
+    assert (kept["size"], kept["ttl_seconds"], kept["hit_rate"]) == (2, 60, 1 / 3)
     assert kept["oldest_age_seconds"] >= 0
     assert api.call("DELETE", "/cache").json() == {"cleared": 2}
     assert api.get("/cache").json()["size"] == 0
