@@ -155,13 +155,13 @@ class Rollout:
         """Write the rollout so that `from_json` reads an equal one."""
         written: dict[str, Json] = {}
         if self.percentage is not None:
-            written["percentage"] = _percent(self.percentage)
+            written["percentage"] = percent(self.percentage)
         written["unit"] = self.unit
         if self.salt is not None:
             written["salt"] = self.salt
         if self.ramp:
             written["ramp"] = [
-                {"at": format_instant(step.at), "percentage": _percent(step.percentage)}
+                {"at": format_instant(step.at), "percentage": percent(step.percentage)}
                 for step in self.ramp
             ]
         return written
@@ -205,26 +205,40 @@ def _members(data: Json, pointer: str, allowed: tuple[str, ...]) -> dict[str, Js
     return {name: value for name, value in data.items() if value is not None}
 
 
-def _thousandths(value: Json, pointer: str) -> int:
+def thousandths(value: Json) -> int:
+    """Read a percentage; raises ValueError with what it must be."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise _bad(pointer, "must be a number from 0 to 100")
+        raise ValueError("must be a number from 0 to 100")
     # As the decimal that was written: 33.333 times 1000 is not whole in binary, but 33333 divided
     # by 1000 is the double that 33.333 is read as.
-    thousandths = round(value * 1000)
-    if thousandths / 1000 != value:
-        raise _bad(pointer, "must be in steps of 0.001")
-    return thousandths
+    read = round(value * 1000)
+    if read / 1000 != value:
+        raise ValueError("must be in steps of 0.001")
+    return read
 
 
-def _percent(thousandths: int) -> int | float:
+def percent(thousandths: int) -> int | float:
+    """Write a percentage so that `thousandths` reads the same."""
     whole, rest = divmod(thousandths, 1000)
     return thousandths / 1000 if rest else whole
 
 
+def is_unit(name: Json) -> bool:
+    """Tell whether something names what can be counted by: a session, a place, an attribute."""
+    return isinstance(name, str) and bool(_IDENTIFIER.fullmatch(name)) and name not in _NOT_UNITS
+
+
+def _thousandths(value: Json, pointer: str) -> int:
+    try:
+        return thousandths(value)
+    except ValueError as error:
+        raise _bad(pointer, str(error)) from None
+
+
 def _unit(value: Json) -> str:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value) or value in _NOT_UNITS:
+    if not is_unit(value):
         raise _bad("/unit", "must be session_id, world_id, adventure_id or an attribute's name")
-    return value
+    return str(value)
 
 
 def _salt(value: Json) -> str:
