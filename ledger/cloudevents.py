@@ -25,7 +25,7 @@ LEDGER_KEY = b"ledger"
 
 HEAD = "head"
 THING_VERSION = 1
-THING_KINDS = frozenset({"catalog", "kill", "freeze", "config"})
+THING_KINDS = frozenset({"catalog", "kill", "freeze", "experiment", "shadow", "config"})
 
 
 class Unreadable(ValueError):

@@ -80,20 +80,16 @@ class Context:
             case Scope.ADVENTURE:
                 return _one(scope, self.adventure_id)
             case Scope.EXPERIMENT:
-                return tuple(Place(scope, ref) for ref in self._experiment_refs())
+                return experiment_places(self.named_experiments())
             case Scope.SESSION:
                 return _one(scope, self.session_id)
 
-    def _experiment_refs(self) -> list[str]:
+    def named_experiments(self) -> dict[str, str | None]:
+        """List the experiments that the context names, with its variation where it knows that."""
         named = dict(self.experiments)
         if self.experiment_id is not None:
             named[self.experiment_id] = self.variation
-        refs = []
-        for experiment, variation in named.items():
-            refs.append(experiment)
-            if variation is not None:
-                refs.append(f"{experiment}:{variation}")
-        return refs
+        return named
 
     def unit(self, name: str) -> Json:
         """Read the value that a rollout counts by, or None when the context lacks it."""
@@ -125,6 +121,16 @@ class Context:
 
 
 _NAMED = ("session_id", "turn_id", "world_id", "adventure_id", "experiment_id", "variation")
+
+
+def experiment_places(experiments: Mapping[str, str | None]) -> tuple[Place, ...]:
+    """Name the places of experiments, and of their variations that are known."""
+    places = []
+    for experiment, variation in experiments.items():
+        places.append(Place(Scope.EXPERIMENT, experiment))
+        if variation is not None:
+            places.append(Place(Scope.EXPERIMENT, f"{experiment}:{variation}"))
+    return tuple(places)
 
 
 def _one(scope: Scope, ref: str | None) -> tuple[Place, ...]:
