@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ledger.targeting.grammar import suggestion
+from ledger.targeting.hints import of_constant, of_name
 from ledger.targeting.lexer import refusal
 from ledger.targeting.tree import (
     Call,
@@ -82,10 +82,11 @@ class _Checker:
     def _name(self, node: Name) -> Type:
         if node.name in self._known:
             return self._known[node.name]
-        if self._open_world:
+        meant = of_constant(node.name)
+        if self._open_world and not meant:
             return DYN
-        near = suggestion(node.name, self._known)
-        raise refusal(node.at, f"unknown name {node.name[:64]!r}{near}")
+        meant = meant or of_name(node.name, self._known)
+        raise refusal(node.at, f"unknown name {node.name[:64]!r}{meant}")
 
     def _field(self, node: Field) -> Type:
         holder = self.of(node.of)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from ledger.clock import parse_instant
@@ -64,15 +64,6 @@ def parse(text: str) -> tuple[Node, frozenset[str]]:
         raise refusal(0, "the rule is nested too deeply") from None
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Write `; did you mean 'x'?` when a known name is near, else nothing."""
-    import difflib
-
-    by_lower = {each.lower(): each for each in known}
-    near = difflib.get_close_matches(name[:64].lower(), by_lower, n=1)
-    return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
-
-
 class _Parser:
     """Recursive descent; one token is looked at, none are taken back."""
 
@@ -87,7 +78,7 @@ class _Parser:
             raise refusal(0, "the rule is empty")
         tree = self._expression()
         if not self._at_end():
-            raise self._unexpected("an operator or the end")
+            raise self._unexpected("an operator or the end", tree)
         return tree
 
     # Tokens
@@ -113,10 +104,13 @@ class _Parser:
         if not self._skip(symbol):
             raise self._unexpected(repr(symbol))
 
-    def _unexpected(self, wanted: str) -> RuleError:
+    def _unexpected(self, wanted: str, before: Node | None = None) -> RuleError:
+        from ledger.targeting.hints import of_word
+
         found = {"end": "the end of the rule", "string": "a string"}.get(self._token.kind)
         found = found or repr(self._token.text[:64])
-        return refusal(self._token.at, f"{found} stands where {wanted} should")
+        meant = of_word(self._token.text, before.name if isinstance(before, Name) else "")
+        return refusal(self._token.at, f"{found} stands where {wanted} should{meant}")
 
     # Expressions, loosest first
 
@@ -352,4 +346,7 @@ def _unknown(name: str, known: Mapping[str, int], otherwise: Mapping[str, int]) 
     if name in otherwise:
         example = f"text.{name}(…)" if name in METHODS else f"{name}(…)"
         return f"{name} is called as {example}"
-    return f"unknown function {name[:64]!r}{suggestion(name, {*known, *otherwise})}"
+    from ledger.targeting.hints import of_function
+
+    meant = of_function(name, {*known, *otherwise})
+    return f"unknown function {name[:64]!r}{meant}"

@@ -105,7 +105,10 @@ class Lexer:
         at = self._at
         if ignored := _IGNORED.match(self._text, at):
             at = ignored.end()
-        return refusal(at, f"{self._text[at]!r} has no meaning here")
+        from ledger.targeting.hints import named, of_symbol
+
+        meant = of_symbol(self._text, at)
+        return refusal(at, f"{named(self._text[at])} has no meaning here{meant}")
 
     def _string(self, opening: str, at: int) -> str:
         start = self._at

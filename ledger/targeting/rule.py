@@ -68,13 +68,17 @@ def compile_rule(text: str) -> Rule:
 
 
 def check_rule(text: str, declared: Mapping[str, str] | None = None) -> Rule:
-    """Read a rule as its author writes it: also names and types, as far as they can be known.
+    """Read a rule as its author writes it: also names, types and cost, as far as they are known.
 
     `declared` names the attributes that contexts have, with their CEL types; with None any
     attribute may exist and have any type. Raises RuleError, or ValueError for an unknown type.
     """
     from ledger.targeting.checking import check_types
+    from ledger.targeting.cost import check_cost
+    from ledger.targeting.grammar import parse
 
-    rule = compile_rule(text)
-    check_types(rule._tree, declared)
-    return rule
+    # Not remembered: what authors try out would fill the memory of those that are in use.
+    tree, names = parse(text)
+    check_types(tree, declared)
+    check_cost(tree, declared)
+    return Rule(text, tree, names)

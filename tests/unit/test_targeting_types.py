@@ -50,13 +50,14 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("text", ACCEPTED)
 def test_a_sound_rule_is_accepted(text: str) -> None:
-    assert check_rule(text, DECLARED) is compile_rule(text)
+    assert check_rule(text, DECLARED).names == compile_rule(text).names
 
 
 REFUSED = [
     ("platfrom == 'ios'", 0, "unknown name 'platfrom'; did you mean 'platform'?"),
     ("true || Level == 1", 8, "unknown name 'Level'; did you mean 'level'?"),
     ("world == 'w1'", 0, "unknown name 'world'; did you mean 'world_id'?"),
+    ("premium == True", 11, "unknown name 'True'; did you mean 'true'?"),
     ("qqq == 1", 0, "unknown name 'qqq'"),
     ("has(guild.name)", 4, "unknown name 'guild'"),
     ("level", 0, "a rule must be bool, this one is int"),
@@ -112,6 +113,12 @@ def test_an_unsound_rule_is_refused(text: str, position: int, reason: str) -> No
 def test_without_declarations_any_attribute_may_exist() -> None:
     rule = check_rule("anything.at[0] == 'all' && world_id == 'w1'", None)
     assert rule.names == {"anything", "world_id"}
+
+
+def test_without_declarations_too_a_constant_of_another_language_is_no_attribute() -> None:
+    with pytest.raises(RuleError, match="unknown name 'None'; did you mean 'null'"):
+        check_rule("guild != None", None)
+    assert check_rule("True", {"True": "bool"}).names == {"True"}
 
 
 def test_the_names_of_the_context_keep_their_types() -> None:
