@@ -18,6 +18,7 @@ import orjson
 from ledger.catalog import Catalog
 from ledger.clock import Instant, format_instant, parse_instant
 from ledger.content import Content, Pinned
+from ledger.experiments import Experiment
 from ledger.scopes import Place, Scope
 
 Json = Any
@@ -27,6 +28,7 @@ _STREAMS = uuid5(NAMESPACE_URL, "liveops-ledger")
 
 CATALOG_STREAM = uuid5(_STREAMS, "catalog")
 FREEZES_STREAM = uuid5(_STREAMS, "freezes")
+EXPERIMENTS_STREAM = uuid5(_STREAMS, "experiments")
 
 
 @cache
@@ -169,6 +171,37 @@ class RolloutChanged(ConfigEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ShadowStarted(ConfigEvent):
+    """A revision is evaluated beside what is in force, as if it were; it changes nothing."""
+
+    pinned: Pinned
+    violations: tuple[Json, ...] = ()
+
+    def data(self) -> dict[str, Json]:
+        """Write what is particular to this event."""
+        return {"shadow": self.pinned.to_json(), "violations": list(self.violations)}
+
+    @classmethod
+    def read(cls, config_id: UUID, data: Mapping[str, Json]) -> Self:
+        """Read what `data` wrote."""
+        return cls(config_id, Pinned.from_json(data["shadow"]), tuple(data["violations"]))
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowStopped(ConfigEvent):
+    """A config is evaluated in shadow no more."""
+
+    def data(self) -> dict[str, Json]:
+        """Write what is particular to this event: nothing."""
+        return {}
+
+    @classmethod
+    def read(cls, config_id: UUID, _: Mapping[str, Json]) -> Self:
+        """Read what `data` wrote."""
+        return cls(config_id)
+
+
+@dataclass(frozen=True, slots=True)
 class _PlaceEvent:
     VERSION: ClassVar[int] = 1
     place: Place
@@ -230,6 +263,60 @@ class LeverRestored(_LeverEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class _ExperimentWritten:
+    VERSION: ClassVar[int] = 1
+    experiment: Experiment
+    break_glass: bool = False
+
+    @property
+    def stream(self) -> UUID:
+        """Name the stream that the event belongs to: all experiments share one."""
+        return EXPERIMENTS_STREAM
+
+    def data(self) -> dict[str, Json]:
+        """Write what is particular to this event."""
+        return {"experiment": self.experiment.to_json(), "break_glass": self.break_glass}
+
+    @classmethod
+    def read(cls, _: UUID, data: Mapping[str, Json]) -> Self:
+        """Read what `data` wrote."""
+        return cls(Experiment.from_json(data["experiment"]), data["break_glass"])
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStarted(_ExperimentWritten):
+    """An experiment runs: who is enrolled is in it, with a variation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentChanged(_ExperimentWritten):
+    """A running experiment enrols another percentage; nothing else of it differs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStopped:
+    """An experiment runs no more: only contexts that name it are in it."""
+
+    VERSION: ClassVar[int] = 1
+    experiment_id: str
+    break_glass: bool = False
+
+    @property
+    def stream(self) -> UUID:
+        """Name the stream that the event belongs to: all experiments share one."""
+        return EXPERIMENTS_STREAM
+
+    def data(self) -> dict[str, Json]:
+        """Write what is particular to this event."""
+        return {"experiment_id": self.experiment_id, "break_glass": self.break_glass}
+
+    @classmethod
+    def read(cls, _: UUID, data: Mapping[str, Json]) -> Self:
+        """Read what `data` wrote."""
+        return cls(data["experiment_id"], data["break_glass"])
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogAdopted:
     """A lever catalog came into force for the whole ledger."""
 
@@ -260,10 +347,15 @@ Event = (
     | ConfigArchived
     | ConfigRolledBack
     | RolloutChanged
+    | ShadowStarted
+    | ShadowStopped
     | Frozen
     | Unfrozen
     | LeverKilled
     | LeverRestored
+    | ExperimentStarted
+    | ExperimentChanged
+    | ExperimentStopped
     | CatalogAdopted
 )
 
@@ -277,10 +369,15 @@ EVENT_TYPES: Mapping[str, type[Event]] = {
         ConfigArchived,
         ConfigRolledBack,
         RolloutChanged,
+        ShadowStarted,
+        ShadowStopped,
         Frozen,
         Unfrozen,
         LeverKilled,
         LeverRestored,
+        ExperimentStarted,
+        ExperimentChanged,
+        ExperimentStopped,
         CatalogAdopted,
     )
 }

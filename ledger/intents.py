@@ -7,6 +7,7 @@ from uuid import UUID
 
 from ledger.catalog import Catalog
 from ledger.content import Content
+from ledger.experiments import Experiment
 from ledger.live import Live
 from ledger.rollout import Rollout
 from ledger.schedule import Window
@@ -93,10 +94,50 @@ class ChangeRollout:
 
 
 @dataclass(frozen=True, slots=True)
-class RollBack:
-    """Make the activations in force equal to those of an earlier prefix.
+class StartShadow:
+    """Evaluate a revision (the newest for None) beside what is in force."""
 
-    `target` is that prefix, folded; `place` None means every config.
+    config_id: UUID
+    revision: int | None = None
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopShadow:
+    """End a config's shadow."""
+
+    config_id: UUID
+    expected_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartExperiment:
+    """Run an experiment; which of its group's buckets it gets is decided then."""
+
+    experiment: Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeExperiment:
+    """Let a running experiment enrol another percentage, in thousandths."""
+
+    experiment_id: str
+    percentage: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopExperiment:
+    """End a running experiment."""
+
+    experiment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Make the activations and experiments in force equal to those of an earlier prefix.
+
+    `target` is that prefix, folded; `place` None means everything. An experiment is rolled back
+    with the place of its own id.
     """
 
     target: Live
@@ -149,6 +190,11 @@ Intent = (
     | ArchiveConfig
     | RollBackConfig
     | ChangeRollout
+    | StartShadow
+    | StopShadow
+    | StartExperiment
+    | ChangeExperiment
+    | StopExperiment
     | RollBack
     | Freeze
     | Unfreeze

@@ -1,4 +1,4 @@
-"""What matters to resolution at one position: activations, freezes, kills and the catalog.
+"""What matters to resolution at one position: what is in force, in shadow, frozen and killed.
 
 `Live` is folded from events by `evolve_live`, and can be taken apart into *things* and put
 together again from them: that is how a replica starts from the compacted topic. Values inside
@@ -10,37 +10,25 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from uuid import UUID
 
 from ledger.catalog import Catalog, shipped_catalog
 from ledger.clock import Instant, format_instant, parse_instant
 from ledger.content import Pinned
-from ledger.events import (
-    CatalogAdopted,
-    ConfigActivated,
-    ConfigArchived,
-    ConfigCreated,
-    ConfigDeactivated,
-    ConfigRevised,
-    ConfigRolledBack,
-    Frozen,
-    LeverKilled,
-    LeverRestored,
-    Recorded,
-    RolloutChanged,
-    Unfrozen,
-)
+from ledger.experiments import Experiment
 from ledger.schedule import frozen_clock
 from ledger.scopes import EVERYWHERE, Place, Scope
+
+if TYPE_CHECKING:
+    from ledger.events import Recorded
 
 Json = Any
 
 CATALOG = "catalog"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """The event behind a fact: where it is in the ledger, when, by whom and why."""
 
     position: int
@@ -70,8 +58,7 @@ class Origin:
         return cls(data["position"], at, UUID(data["actor"]), data["reason"])
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """A revision put in force by an event, until another event ends it.
 
     Orders by (priority, rank), the order in which activations of one scope are merged.
@@ -99,8 +86,7 @@ class Activation:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Freeze:
+class Freeze(NamedTuple):
     """A freeze of one place over [begin, end); `end` is None while it is in force."""
 
     origin: Origin
@@ -116,6 +102,13 @@ class Freeze:
         return self.begin <= at and (self.end is None or at < self.end)
 
 
+class Running(NamedTuple):
+    """An experiment that runs, and the event that started or last changed it."""
+
+    experiment: Experiment
+    origin: Origin
+
+
 @dataclass(slots=True)
 class Live:
     """The state of the ledger at `position`, as far as resolution needs it."""
@@ -128,6 +121,8 @@ class Live:
     by_place: dict[Place, tuple[Activation, ...]] = field(default_factory=dict)
     freezes: dict[Place, tuple[Freeze, ...]] = field(default_factory=dict)
     kills: dict[str, Origin] = field(default_factory=dict)
+    experiments: dict[str, Running] = field(default_factory=dict)
+    shadows: dict[UUID, Activation] = field(default_factory=dict)
 
     def copy(self) -> Live:
         """Return an independent Live; what is inside is shared, for it never changes."""
@@ -140,7 +135,13 @@ class Live:
             dict(self.by_place),
             dict(self.freezes),
             dict(self.kills),
+            dict(self.experiments),
+            dict(self.shadows),
         )
+
+    def at_place(self, place: Place) -> tuple[Activation, ...]:
+        """List the activations at a place, in the order in which they are merged."""
+        return self.by_place.get(place, ())
 
     def clock(self, place: Place, at: Instant) -> Instant:
         """Read the window clock of the configs at a place: `at`, unless a freeze holds it."""
@@ -173,30 +174,48 @@ def evolve_live(live: Live, recorded: Recorded) -> list[str]:
 
     Returns the ids of the things that changed or went (see `thing`).
     """
+    from ledger import events  # not before there is one: a game that starts from things has none
+
     live.position = recorded.position
     live.recorded_at = recorded.recorded_at
     match event := recorded.event:
-        case ConfigActivated() | ConfigRolledBack() | RolloutChanged():
+        case events.ConfigActivated() | events.ConfigRolledBack() | events.RolloutChanged():
             activate(live, Activation(event.config_id, event.pinned, Origin.of(recorded)))
             return [str(event.config_id)]
-        case ConfigDeactivated() | ConfigArchived():
+        case events.ConfigDeactivated():
             deactivate(live, event.config_id)
             return [str(event.config_id)]
-        case Frozen():
+        case events.ConfigArchived():
+            deactivate(live, event.config_id)
+            return [str(event.config_id), *_end_shadow(live, event.config_id)]
+        case events.ShadowStarted():
+            shadow = Activation(event.config_id, event.pinned, Origin.of(recorded))
+            live.shadows[event.config_id] = shadow
+            return [_shadow_id(event.config_id)]
+        case events.ShadowStopped():
+            return _end_shadow(live, event.config_id)
+        case events.Frozen():
             return _freeze(live, event.place, Origin.of(recorded))
-        case Unfrozen():
+        case events.Unfrozen():
             return _unfreeze(live, event.place, recorded.recorded_at)
-        case LeverKilled():
+        case events.LeverKilled():
             live.kills[event.lever] = Origin.of(recorded)
             return [f"kill:{event.lever}"]
-        case LeverRestored():
+        case events.LeverRestored():
             live.kills.pop(event.lever, None)
             return [f"kill:{event.lever}"]
-        case CatalogAdopted():
+        case events.ExperimentStarted() | events.ExperimentChanged():
+            experiment = event.experiment
+            live.experiments[experiment.experiment_id] = Running(experiment, Origin.of(recorded))
+            return [_experiment_id(experiment.experiment_id)]
+        case events.ExperimentStopped():
+            live.experiments.pop(event.experiment_id, None)
+            return [_experiment_id(event.experiment_id)]
+        case events.CatalogAdopted():
             live.catalog = event.catalog
             live.catalog_origin = Origin.of(recorded)
             return [CATALOG]
-        case ConfigCreated() | ConfigRevised():
+        case events.ConfigCreated() | events.ConfigRevised():
             return []
     assert_never(event)
 
@@ -222,6 +241,18 @@ def deactivate(live: Live, config_id: UUID) -> None:
         live.by_place[place] = left
     else:
         del live.by_place[place]
+
+
+def _end_shadow(live: Live, config_id: UUID) -> list[str]:
+    return [] if live.shadows.pop(config_id, None) is None else [_shadow_id(config_id)]
+
+
+def shadowed(live: Live) -> Live:
+    """Copy a Live in which each shadow stands in place of its config's own activation."""
+    copy = live.copy()
+    for shadow in live.shadows.values():
+        activate(copy, shadow)
+    return copy
 
 
 def _freeze(live: Live, place: Place, origin: Origin) -> list[str]:
@@ -268,12 +299,22 @@ def _freeze_id(place: Place) -> str:
     return f"freeze:{place.scope.value}:{place.ref}"
 
 
+def _experiment_id(experiment_id: str) -> str:
+    return f"experiment:{experiment_id}"
+
+
+def _shadow_id(config_id: UUID) -> str:
+    return f"shadow:{config_id}"
+
+
 def things(live: Live) -> dict[str, dict[str, Json]]:
     """Take a Live apart into its things by id; deterministic."""
     ids = [
         *([CATALOG] if live.catalog_origin else []),
         *(f"kill:{lever}" for lever in sorted(live.kills)),
         *(_freeze_id(place) for place in sorted(live.freezes)),
+        *(_experiment_id(experiment_id) for experiment_id in sorted(live.experiments)),
+        *sorted(_shadow_id(config_id) for config_id in live.shadows),
         *sorted(str(config_id) for config_id in live.activations),
     ]
     found = ((thing_id, thing(live, thing_id)) for thing_id in ids)
@@ -291,7 +332,11 @@ def thing(live: Live, thing_id: str) -> dict[str, Json] | None:
         case "freeze":
             scope, _, ref = name.partition(":")
             return _freeze_thing(live, Place(Scope(scope), ref))
-    return _config_thing(live, UUID(thing_id))
+        case "experiment":
+            return _experiment_thing(live, name)
+        case "shadow":
+            return _pinned_thing("shadow", live.shadows.get(UUID(name)))
+    return _pinned_thing("config", live.activations.get(UUID(thing_id)))
 
 
 def _catalog_thing(live: Live) -> dict[str, Json] | None:
@@ -322,13 +367,20 @@ def _freeze_thing(live: Live, place: Place) -> dict[str, Json] | None:
     return {"kind": "freeze", **where, "freezes": freezes}
 
 
-def _config_thing(live: Live, config_id: UUID) -> dict[str, Json] | None:
-    activation = live.activations.get(config_id)
+def _experiment_thing(live: Live, experiment_id: str) -> dict[str, Json] | None:
+    running = live.experiments.get(experiment_id)
+    if running is None:
+        return None
+    written = {"experiment": running.experiment.to_json(), "origin": running.origin.to_json()}
+    return {"kind": "experiment", **written}
+
+
+def _pinned_thing(kind: str, activation: Activation | None) -> dict[str, Json] | None:
     if activation is None:
         return None
     return {
-        "kind": "config",
-        "config_id": str(config_id),
+        "kind": kind,
+        "config_id": str(activation.config_id),
         "activation": activation.pinned.to_json(),
         "origin": activation.origin.to_json(),
     }
@@ -352,10 +404,20 @@ def _restore(live: Live, part: Mapping[str, Json]) -> None:
         case "freeze":
             place = Place(Scope(part["scope"]), part["scope_ref"])
             live.freezes[place] = tuple(_restored_freeze(data) for data in part["freezes"])
+        case "experiment":
+            experiment = Experiment.from_json(part["experiment"])
+            running = Running(experiment, Origin.from_json(part["origin"]))
+            live.experiments[experiment.experiment_id] = running
+        case "shadow":
+            shadow = _restored_activation(part)
+            live.shadows[shadow.config_id] = shadow
         case "config":
-            pinned = Pinned.from_json(part["activation"])
-            origin = Origin.from_json(part["origin"])
-            activate(live, Activation(UUID(part["config_id"]), pinned, origin))
+            activate(live, _restored_activation(part))
+
+
+def _restored_activation(part: Mapping[str, Json]) -> Activation:
+    pinned = Pinned.from_json(part["activation"])
+    return Activation(UUID(part["config_id"]), pinned, Origin.from_json(part["origin"]))
 
 
 def _restored_freeze(data: Mapping[str, Json]) -> Freeze:

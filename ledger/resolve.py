@@ -1,8 +1,9 @@
 """What a context's levers are at an instant: a pure function of (ledger prefix, context, at).
 
-The prefix comes folded, as a `Live`. It must not hold events later than `at`: an earlier instant
-is answered from the prefix cut there (see `docs/decisions/0002-time.md`), which is why nothing
-here needs to remember what has ended.
+The prefix comes folded, as something `Standing`: a `Live`, or what was made of one. It must not
+hold events later than `at`: an earlier instant is answered from the prefix cut there (see
+`docs/decisions/0002-time.md`), which is why nothing here needs to remember what has ended.
+"""
 """
 
 from __future__ import annotations
@@ -10,17 +11,47 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 from ledger.catalog import Catalog
 from ledger.clock import Instant, format_instant
 from ledger.levers import Rule
-from ledger.live import Activation, Live, Origin
+from ledger.live import Activation, Origin, Running
 from ledger.rollout import Rollout, unit_text
-from ledger.scopes import Context, Place, Scope
+from ledger.scopes import Context, Place, Scope, experiment_places
 from ledger.targeting import EvaluationError, RuleError, Timestamp, compile_rule
 
 Json = Any
+
+
+class Standing(Protocol):
+    """The state of the ledger at `position`, as far as an answer needs it."""
+
+    @property
+    def position(self) -> int:
+        """The last event's."""
+
+    @property
+    def recorded_at(self) -> Instant:
+        """The last event's."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalog in force."""
+
+    @property
+    def kills(self) -> Mapping[str, Origin]:
+        """The levers that are killed."""
+
+    @property
+    def experiments(self) -> Mapping[str, Running]:
+        """The experiments that run, by id."""
+
+    def at_place(self, place: Place, /) -> tuple[Activation, ...]:
+        """List the activations at a place, in the order in which they are merged."""
+
+    def clock(self, place: Place, at: Instant, /) -> Instant:
+        """Read the window clock of the configs at a place."""
 
 
 class Why(StrEnum):
@@ -88,21 +119,27 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The effective values of all levers, in catalog order, and how they came about."""
+    """The effective values of all levers, in catalog order, and how they came about.
 
-    values: dict[str, Json]
+    `experiments` holds the context's variations, by experiment: those that it names, and those
+    that it was given.
+    """
+
+    values: Mapping[str, Json]
     position: int
     at: Instant
     reason: Reason
+    experiments: Mapping[str, str] = field(default_factory=dict)
     explanation: Mapping[str, Explained] | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Write the answer as the API gives it."""
         written: dict[str, Json] = {
-            "values": self.values,
+            "values": dict(self.values),
             "position": self.position,
             "at": format_instant(self.at),
             "reason": self.reason.value,
+            "experiments": dict(self.experiments),
         }
         if self.explanation is not None:
             written["explanation"] = {
@@ -111,15 +148,18 @@ class Resolution:
         return written
 
 
-def resolve(live: Live, context: Context, at: Instant, *, explain: bool = False) -> Resolution:
+def resolve(
+    standing: Standing, context: Context, at: Instant, *, explain: bool = False
+) -> Resolution:
     """Resolve every lever for a context at an instant not before the prefix's last event."""
-    if at < live.recorded_at:
+    if at < standing.recorded_at:
         raise ValueError("the prefix holds events later than `at`: cut it there first")
-    merge = _Merge(live.catalog)
-    verdicts = _Verdicts(live, context, at)
+    merge = _Merge(standing.catalog)
+    taking_part = TakingPart(standing.experiments, context)
+    verdicts = _Verdicts(standing, context, at)
     applied: list[Activation] = []
     refused: list[tuple[Activation, Why, str]] = []
-    for activation in _candidates(live, context):
+    for activation in _candidates(standing, context, taking_part):
         why, detail = verdicts.of(activation)
         if why is None:
             applied.append(activation)
@@ -128,11 +168,17 @@ def resolve(live: Live, context: Context, at: Instant, *, explain: bool = False)
             refused.append((activation, why, detail))
     merge.settle()
     final = dict(merge.values)
-    for lever in live.kills:
+    for lever in standing.kills:
         if lever in final:
-            final[lever] = live.catalog.kill_value(lever)
-    explanation = _explain(live, merge, applied, refused, final) if explain else None
-    return Resolution(final, live.position, at, _reason(applied), explanation)
+            final[lever] = standing.catalog.kill_value(lever)
+    return Resolution(
+        final,
+        standing.position,
+        at,
+        _reason(applied, taking_part),
+        taking_part.variations(),
+        _explain(standing, merge, applied, refused, final) if explain else None,
+    )
 
 
 def disabled(catalog: Catalog, position: int, at: Instant) -> Resolution:
@@ -140,9 +186,12 @@ def disabled(catalog: Catalog, position: int, at: Instant) -> Resolution:
     return Resolution(dict(catalog.defaults), position, at, Reason.DISABLED)
 
 
-def _candidates(live: Live, context: Context) -> Iterator[Activation]:
+def _candidates(
+    standing: Standing, context: Context, taking_part: TakingPart
+) -> Iterator[Activation]:
     for scope in Scope:
-        groups = [live.by_place.get(place, ()) for place in context.places(scope)]
+        places = taking_part.places if scope is Scope.EXPERIMENT else context.places(scope)
+        groups = [standing.at_place(place) for place in places]
         if len(groups) == 1:
             yield from groups[0]
         else:
@@ -150,14 +199,52 @@ def _candidates(live: Live, context: Context) -> Iterator[Activation]:
             yield from sorted(both, key=lambda activation: activation.order)
 
 
-def _reason(applied: list[Activation]) -> Reason:
+def _reason(applied: list[Activation], taking_part: TakingPart) -> Reason:
     if not applied:
         return Reason.DEFAULT
-    if any(activation.pinned.rollout for activation in applied):
+    if any(a.pinned.rollout or a.pinned.place in taking_part.given for a in applied):
         return Reason.SPLIT
     if any(activation.pinned.targeting for activation in applied):
         return Reason.TARGETING_MATCH
     return Reason.STATIC
+
+
+# --- In which experiments is a context? ---
+
+
+class TakingPart:
+    """The experiments that a context is in: those it names, and those it is enrolled in.
+
+    `places` are where configs of its experiments are set, `given` those among them that it is at
+    because a running experiment enrolled it and not because it said so.
+    """
+
+    def __init__(self, running: Mapping[str, Running], context: Context) -> None:
+        named = context.named_experiments()
+        assigned = _assigned(running, context, named) if running else {}
+        self._all = {**named, **assigned}
+        self.places = experiment_places(self._all)
+        self.given = frozenset(experiment_places(assigned)) - set(experiment_places(named))
+
+    def variations(self) -> dict[str, str]:
+        """List the variations that are known, by experiment, sorted."""
+        return {
+            experiment_id: variation
+            for experiment_id, variation in sorted(self._all.items())
+            if variation is not None
+        }
+
+
+def _assigned(
+    running: Mapping[str, Running], context: Context, named: Mapping[str, str | None]
+) -> dict[str, str]:
+    assigned = {}
+    for experiment_id, (experiment, _) in running.items():
+        if named.get(experiment_id) is None:
+            variation = experiment.assign(context.unit(experiment.unit))
+            if variation is not None:
+                assigned[experiment_id] = variation
+    return assigned
 
 
 # --- Does an activation apply? ---
@@ -166,11 +253,12 @@ def _reason(applied: list[Activation]) -> Reason:
 class _Verdicts:
     """Judges activations for one context and instant."""
 
-    def __init__(self, live: Live, context: Context, at: Instant) -> None:
-        self._live = live
+    def __init__(self, standing: Standing, context: Context, at: Instant) -> None:
+        self._standing = standing
         self._context = context
         self._at = at
-        self._bindings = {**context.bindings(), "at": Timestamp(at)}
+        attributes = standing.catalog.read_attributes(context.bindings())
+        self._bindings = {**attributes, "at": Timestamp(at)}
         self._clocks: dict[Place, Instant] = {}
 
     def of(self, activation: Activation) -> tuple[Why | None, str]:
@@ -192,7 +280,7 @@ class _Verdicts:
     def _clock(self, place: Place) -> Instant:
         clock = self._clocks.get(place)
         if clock is None:
-            clock = self._clocks[place] = self._live.clock(place, self._at)
+            clock = self._clocks[place] = self._standing.clock(place, self._at)
         return clock
 
     def _outside(self, activation: Activation) -> Why:
@@ -277,7 +365,7 @@ class _Merge:
 
 
 def _explain(
-    live: Live,
+    standing: Standing,
     merge: _Merge,
     applied: list[Activation],
     refused: list[tuple[Activation, Why, str]],
@@ -289,14 +377,14 @@ def _explain(
             lost.setdefault(lever, []).append(Candidate(activation, value, why, detail))
     for activation in applied:
         for lever, value in activation.pinned.payload.items():
-            if (reason := _why_lost(live, merge, activation, lever)) is not None:
+            if (reason := _why_lost(standing, merge, activation, lever)) is not None:
                 lost.setdefault(lever, []).append(Candidate(activation, value, *reason))
     return {
         lever: Explained(
             value=value,
-            source=None if lever in live.kills else merge.sources.get(lever),
-            fields={} if lever in live.kills else merge.fields.get(lever, {}),
-            killed=live.kills.get(lever),
+            source=None if lever in standing.kills else merge.sources.get(lever),
+            fields={} if lever in standing.kills else merge.fields.get(lever, {}),
+            killed=standing.kills.get(lever),
             candidates=tuple(lost[lever]),
         )
         for lever, value in final.items()
@@ -304,13 +392,13 @@ def _explain(
 
 
 def _why_lost(
-    live: Live, merge: _Merge, activation: Activation, lever: str
+    standing: Standing, merge: _Merge, activation: Activation, lever: str
 ) -> tuple[Why, str] | None:
     if merge.catalog.read(lever, activation.pinned.payload[lever]) is None:
         return Why.ERROR, "the catalog in force does not accept this value"
     winner = merge.sources.get(lever)
     if activation is winner or activation in merge.fields.get(lever, {}).values():
-        return (Why.KILLED, "") if lever in live.kills else None
+        return (Why.KILLED, "") if lever in standing.kills else None
     if lever in merge.undone and (winner is None or _after(activation, winner)):
         return Why.INVARIANT, "the merged values would break a rule between levers"
     return Why.OVERRIDDEN, ""

@@ -16,6 +16,7 @@ from ledger.clock import Instant
 from ledger.content import Content
 from ledger.errors import NotFound
 from ledger.events import (
+    Activating,
     ConfigArchived,
     ConfigCreated,
     ConfigEvent,
@@ -136,9 +137,9 @@ def _next(config: Config, event: ConfigEvent, recorded: Recorded, live: Live) ->
         return replace(config, revisions=(*config.revisions, _revision(event, recorded)))
     if isinstance(event, ConfigArchived):
         return replace(config, archived=True)
-    begun = live.activations.get(config.config_id)
-    if begun is None:
+    if not isinstance(event, Activating):
         return config
+    begun = live.activations[config.config_id]
     return replace(config, history=(*config.history, begun), archived=False)
 
 

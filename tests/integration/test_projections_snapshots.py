@@ -121,7 +121,7 @@ def snapshot(resolution: Resolution, values: dict[str, object] | None = None) ->
         UUID(int=1),
         GAME.session_id,
         1,
-        resolution.values if values is None else values,
+        dict(resolution.values) if values is None else values,
         START,
         resolution.position,
         resolution.at,
