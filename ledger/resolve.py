@@ -4,7 +4,6 @@ The prefix comes folded, as something `Standing`: a `Live`, or what was made of 
 hold events later than `at`: an earlier instant is answered from the prefix cut there (see
 `docs/decisions/0002-time.md`), which is why nothing here needs to remember what has ended.
 """
-"""
 
 from __future__ import annotations
 
