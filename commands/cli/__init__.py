@@ -10,6 +10,7 @@ from commands.cli.levers import lever
 from commands.cli.places import COMMANDS as PLACES
 from commands.cli.resolve import COMMANDS as RESOLVING
 from commands.cli.servers import COMMANDS as SERVERS
+from commands.cli.validation import COMMANDS as VALIDATING
 
 HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -26,5 +27,5 @@ def app() -> None:
     """
 
 
-for command in (*SERVERS, *PLACES, *RESOLVING, *AUDITING, config, lever):
+for command in (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, config, lever):
     app.add_command(command)

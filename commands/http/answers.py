@@ -284,8 +284,12 @@ class RuleCheck(Answer):
 
     valid: bool
     reads: list[str]
+    types: dict[str, str] = Field(
+        description="the type of each name that it reads; dyn where only the context will tell"
+    )
     detail: str | None = None
-    at: int | None = Field(None, description="the character at which it goes wrong")
+    at: int | None = Field(None, description="the character at which it goes wrong, from 0")
+    shown: str | None = Field(None, description="its line, and a caret under that character")
 
 
 class Validated(Answer):

@@ -12,8 +12,7 @@ from commands.http.problems import fault
 from commands.http.requests import LedgerRoute
 from commands.models import ValidateBody
 from ledger.content import Targeting
-from ledger.errors import RuleError
-from ledger.targeting import check_rule
+from ledger.targeting.review import review
 from ledger.validation import validate
 
 router = APIRouter(tags=["resolution"], route_class=LedgerRoute)
@@ -45,12 +44,7 @@ def _checked_rules(
     targeting: Targeting | None, declared: Mapping[str, str] | None
 ) -> dict[str, RuleCheck]:
     texts = {} if targeting is None else targeting.to_json()
-    return {member: _checked_rule(text, declared) for member, text in texts.items()}
-
-
-def _checked_rule(text: str, declared: Mapping[str, str] | None) -> RuleCheck:
-    try:
-        rule = check_rule(text, declared)
-    except RuleError as error:
-        return RuleCheck(valid=False, reads=[], detail=error.reason, at=error.position)
-    return RuleCheck(valid=True, reads=sorted(rule.names))
+    return {
+        member: RuleCheck.model_validate(review(text, declared).to_json())
+        for member, text in texts.items()
+    }
