@@ -29,12 +29,20 @@ test: install ## the whole default suite, on two cores
 docs: install ## write the generated pages anew
 	$(BIN)/python -m docs.generate
 
-bench: install ## measure, and write the tables in benchmarks/
+bench: install .venv/peers/installed ## measure, and write the tables in benchmarks/
 	$(BIN)/python -m benchmarks
 
-RESOLVE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate --extra server --extra embedded
+# The peers' SDKs stay by themselves: some of what they ask for, ours cannot be installed with.
+.venv/peers/installed: .venv/installed requirements-bench.lock
+	$(BIN)/python -m venv --clear .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	touch $@
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate
+RESOLVE := $(COMPILE) --extra server --extra embedded
 
 lock: ## resolve the locked versions anew, for every supported Python and platform
 	$(RESOLVE) --group dev --output-file requirements-dev.lock pyproject.toml
 	$(RESOLVE) --constraint requirements-dev.lock --group build --output-file requirements.lock pyproject.toml
+	$(COMPILE) --group bench --output-file requirements-bench.lock pyproject.toml
