@@ -5,7 +5,7 @@ Pure: it is given records and says what they lead to.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,7 +13,10 @@ from uuid import UUID
 from ledger.clock import Instant
 from ledger.cloudevents import HEAD, Head, Link, Unreadable, read_head, read_thing
 from ledger.events import Recorded, decode_envelope
-from ledger.live import Live, assemble, evolve_live
+from ledger.live import CATALOG, Activation, Live, assemble, evolve_live
+from ledger.plan import Plan
+from ledger.scopes import Place
+from ledger.segments import Segment
 
 Json = Any
 Key = TypeVar("Key")
@@ -27,8 +30,8 @@ class Gap(Exception):
 class Change:
     """What one swap of the served prefix changed.
 
-    `configs` are those whose activation began, ended or changed, `levers` those that they, kills
-    or another catalog say something of; a value need not have changed for it.
+    `configs` are those whose activation began, ended or changed, `levers` those that they, kills,
+    experiments or another catalog say something of; a value need not have changed for it.
     """
 
     position: int
@@ -40,11 +43,12 @@ class Change:
 class Prefix:
     """Takes events in order and applies them batch by batch.
 
-    `live` is replaced, never changed: whoever has it can go on reading it.
+    `live` goes on with every batch; `plan` is replaced, and whoever has it can go on reading it.
     """
 
     def __init__(self, live: Live | None = None) -> None:
         self.live = Live() if live is None else live
+        self.plan = Plan.of(self.live)
         self.received = self.live.position
         self._whole: list[Recorded] = []
         self._open: list[Recorded] = []
@@ -68,12 +72,23 @@ class Prefix:
         """Apply the batches that are whole; False when there are none."""
         if not self._whole:
             return False
-        live = self.live.copy()
-        for recorded in self._whole:
-            evolve_live(live, recorded)
+        self.fold(self._whole)
         self._whole.clear()
-        self.live = live
         return True
+
+    def fold(self, events: Iterable[Recorded]) -> None:
+        """Go on to the state after some events, and to its plan."""
+        places: set[Place] = set()
+        common = False
+        for recorded in events:
+            stream = recorded.event.stream
+            before = self.live.activations.get(stream)
+            changed = evolve_live(self.live, recorded)
+            after = self.live.activations.get(stream)
+            if before is not after:
+                places.update(each.pinned.place for each in (before, after) if each is not None)
+            common = common or any(thing_id == CATALOG or ":" in thing_id for thing_id in changed)
+        self.plan = self.plan.after(self.live, places, common=common)
 
 
 def _read(link: Link, value: bytes) -> Recorded:
@@ -108,20 +123,32 @@ def _assembled(head: Head, parts: Iterable[Mapping[str, Json]]) -> Live:
         ) from error
 
 
-def change(before: Live, after: Live) -> Change:
-    """Compare two states of the ledger."""
-    configs = _differing(before.activations, after.activations)
+def change(before: Plan, after: Plan) -> Change:
+    """Compare two versions."""
+    configs: set[UUID] = set()
     levers = _differing(before.kills, after.kills)
     if before.catalog is not after.catalog:
         levers |= _differing(before.catalog.levers, after.catalog.levers)
-    for activations in (before.activations, after.activations):
-        found = (activations.get(config_id) for config_id in configs)
-        levers.update(*(activation.pinned.payload for activation in found if activation))
+    for here, there in after.differing(before):
+        for activation in _changed(here, there):
+            configs.add(activation.config_id)
+            levers.update(activation.pinned.payload)
+    for experiment in _differing(before.experiments, after.experiments):
+        levers.update(*(each.pinned.payload for each in after.in_experiment(experiment)))
     return Change(after.position, after.recorded_at, frozenset(configs), frozenset(levers))
 
 
+def _changed(here: Segment, there: Segment) -> Iterator[Activation]:
+    now, then = (
+        {activation.config_id: activation for activation in segment.activations}
+        for segment in (here, there)
+    )
+    for config_id in _differing(now, then):
+        yield from (known[config_id] for known in (now, then) if config_id in known)
+
+
 def _differing(before: Mapping[Key, Any], after: Mapping[Key, Any]) -> set[Key]:
-    # Most of a state is shared with the one before, and `is` sees that at once.
+    # Most of a version is shared with the one before, and `is` sees that at once.
     return {
         key
         for key in before.keys() | after.keys()

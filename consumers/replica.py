@@ -14,23 +14,28 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import inf
 from threading import Condition, Event, Thread, current_thread
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+from uuid import UUID
 
+from consumers.answers import Answers, Exposure, NotReady
 from consumers.feed import Feed, FeedLost
-from consumers.pins import CacheStatistics, Pin, Pins
+from consumers.memo import CacheStatistics
 from consumers.prefix import Change, Gap, Prefix, change, start_from
+from consumers.session import Pinning, Session
 from consumers.views import GameSystems
 from ledger.clock import Instant
 from ledger.cloudevents import Unreadable
 from ledger.live import Live
-from ledger.resolve import Resolution, disabled, resolve
-from ledger.scopes import Context
+from ledger.plan import Plan
+from ledger.resolve import Resolution
+from ledger.scopes import Context, Scope
 from ledger.topics import Topics
 
-__all__ = ["Change", "NotReady", "Replica"]
+__all__ = ["Change", "Exposure", "NotReady", "Replica", "Session"]
 
 _log = logging.getLogger(__name__)
 
@@ -41,17 +46,6 @@ _STALE_SECONDS = 5.0
 _CLOSE_SECONDS = 15.0
 
 Listener = Callable[[Change], None]
-
-
-class NotReady(RuntimeError):
-    """Nothing of the ledger has arrived yet: wait_ready() first."""
-
-
-class _Served(NamedTuple):
-    """What readers are given; `epoch` counts the changes of the kills."""
-
-    live: Live
-    epoch: int
 
 
 class Replica:
@@ -73,14 +67,10 @@ class Replica:
     ) -> None:
         self._bootstrap = bootstrap
         self._topics = Topics(prefix)
-        self._enabled = enabled
         self._kafka = kafka
-        self._pins = Pins(cache_ttl_ms / 1000)
-        self._served: _Served | None = None
+        self._answers = Answers(cache_ttl_ms / 1000, enabled=enabled)
         self._moved = Condition()
         self._listeners: tuple[Listener, ...] = ()
-        self._trouble: str | None = None
-        self._contact: float | None = None
         self._stop = Event()
         self._thread: Thread | None = None
 
@@ -115,40 +105,53 @@ class Replica:
     @property
     def ready(self) -> bool:
         """Whether there is anything to serve: data that was applied, not merely a connection."""
-        return self._served is not None
+        return self._answers.plan is not None
 
     @property
     def position(self) -> int:
         """The position that is served; 0 before there is one. It never goes back."""
-        served = self._served
-        return 0 if served is None else served.live.position
+        plan = self._answers.plan
+        return 0 if plan is None else plan.position
 
     @property
     def recorded_at(self) -> Instant:
         """When the event at `position` was recorded."""
-        served = self._served
-        return 0 if served is None else served.live.recorded_at
+        plan = self._answers.plan
+        return 0 if plan is None else plan.recorded_at
 
     @property
     def age(self) -> float:
         """Seconds since a broker last answered; infinite before it ever did."""
-        contact = self._contact
-        return float("inf") if contact is None else time.monotonic() - contact
+        return self._answers.age
 
     @property
     def problem(self) -> str | None:
         """What is wrong with the feed, in words for people; None when nothing is."""
-        if self._trouble is None and self._contact is not None and self.age > _STALE_SECONDS:
-            return f"no broker at {self._bootstrap} has answered for {self.age:.0f} s"
-        return self._trouble
+        trouble, age = self._answers.trouble, self.age
+        if trouble is None and _STALE_SECONDS < age < inf:
+            return f"no broker at {self._bootstrap} has answered for {age:.0f} s"
+        return trouble
+
+    @property
+    def rule_errors(self) -> Mapping[UUID, int]:
+        """How often the targeting rules of each config failed: it did not apply then."""
+        return dict(self._answers.errors)
+
+    @property
+    def shadow_differences(self) -> Mapping[tuple[str, Scope], int]:
+        """How many answers differed from what they would be with the configs in shadow.
+
+        By lever, and by the scope of the config in shadow that says something of it.
+        """
+        return dict(self._answers.differences)
 
     def cache(self) -> CacheStatistics:
-        """Read how the memo of turns fares."""
-        return self._pins.statistics()
+        """Read how the memo of sessions and their turns fares."""
+        return self._answers.memo.statistics()
 
     def clear_cache(self) -> None:
-        """Forget all turns: each is answered anew, from the newest state."""
-        self._pins.clear()
+        """Forget all sessions and turns: each is answered anew, from the newest state."""
+        self._answers.memo.clear()
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until there is data to serve; False when `timeout` seconds pass, or at a close."""
@@ -176,55 +179,44 @@ class Replica:
 
         return unsubscribe
 
+    def on_exposure(self, listener: Callable[[Exposure], None]) -> None:
+        """Have a function called when a session is first given its variation of an experiment.
+
+        It is called in the thread that asks: it should only take note.
+        """
+        self._answers.listeners = (*self._answers.listeners, listener)
+
     # --- Answers ---
 
     def resolve(
-        self, context: Context, *, at: Instant | None = None, explain: bool = False
+        self,
+        context: Context,
+        *,
+        at: Instant | None = None,
+        explain: bool = False,
+        pin: Pinning | None = None,
     ) -> Resolution:
         """Resolve all levers for a context; raises NotReady before any data has arrived.
 
         `at` is now by default; an instant before the newest event is raised to that event's, and
         the answer names the one used. The first question of a turn (session and turn id) pins the
         state, and the instant, that all of the turn is answered from, until a lever is killed or
-        restored. Nothing in the answer is to be changed, but `values` itself is yours.
+        restored. With `pin` the first question of the session does so, for all of the session, and
+        kills are heeded all the same. Nothing in the answer is to be changed.
         """
-        served = self._served
-        if not self._enabled:
-            live = Live() if served is None else served.live
-            return disabled(live.catalog, live.position, _now() if at is None else at)
-        if served is None:
-            raise NotReady(self._trouble or "nothing of the ledger has arrived yet")
-        if context.turn_id is None:
-            return _resolve(served.live, context, _now() if at is None else at, explain)
-        return self._in_turn(served, (context.session_id, context.turn_id), context, at, explain)
+        return self._answers.ask(context, at, explain, pin)
+
+    def session(self, context: Context, *, pin: Pinning | None = None) -> Session:
+        """Begin a session, or go on with it: its `turn` is the fast way to resolve."""
+        return self._answers.session(context, pin)
+
+    def end_session(self, session_id: str) -> None:
+        """Forget a session, and what it is pinned to."""
+        self._answers.memo.forget(session_id)
 
     def game(self, context: Context) -> GameSystems:
         """Resolve for a context, as typed views for the systems of a game."""
         return GameSystems(self.resolve(context))
-
-    def _in_turn(
-        self,
-        served: _Served,
-        turn: tuple[str, int],
-        context: Context,
-        at: Instant | None,
-        explain: bool,
-    ) -> Resolution:
-        pin = self._pins.find(turn, served.epoch) or self._begin(served, turn, at)
-        at = pin.at if at is None else at
-        if explain:
-            return _resolve(pin.live, context, at, explain=True)
-        answer = pin.recall(context, at)
-        if answer is None:
-            self._pins.misses += 1
-            answer = _resolve(pin.live, context, at, explain=False)
-            pin.keep(context, at, answer)
-        else:
-            self._pins.hits += 1
-        return Resolution(dict(answer.values), answer.position, answer.at, answer.reason)
-
-    def _begin(self, served: _Served, turn: tuple[str, int], at: Instant | None) -> Pin:
-        return self._pins.begin(turn, served.live, _now() if at is None else at, served.epoch)
 
     # --- Following the feed ---
 
@@ -245,14 +237,14 @@ class Replica:
     def _note(self, error: Exception) -> None:
         expected = isinstance(error, (Gap, FeedLost, Unreadable))
         words = str(error) if expected else f"{type(error).__name__}: {error}"
-        if words != self._trouble and not self._stop.is_set():
+        if words != self._answers.trouble and not self._stop.is_set():
             _log.warning("serving position %d: %s", self.position, words)
-        self._trouble = words
+        self._answers.trouble = words
 
     def _catch_up(self, feed: Feed) -> Prefix:
         """Build a prefix aside and serve it: from the compacted topic and the events after it."""
         live = start_from(feed.state())
-        self._contact = time.monotonic()
+        self._answers.contact = time.monotonic()
         if live is None:
             return self._build(feed, None, None)
         try:
@@ -271,17 +263,17 @@ class Replica:
             if feed.offset() < goal:
                 continue
             # Topics that were emptied are being filled again: what is served never goes back.
-            if prefix.live.position >= max(self.position, 1):
-                self._serve(prefix.live)
+            if prefix.plan.position >= max(self.position, 1):
+                self._serve(prefix.plan)
                 break
-            self._trouble = f"the topics are only at position {prefix.live.position}"
+            self._answers.trouble = f"the topics are only at position {prefix.plan.position}"
         return prefix
 
     def _follow(self, feed: Feed, prefix: Prefix) -> None:
         while not self._stop.is_set():
             self._poll(feed, prefix)
             if prefix.apply():
-                self._serve(prefix.live)
+                self._serve(prefix.plan)
 
     def _poll(self, feed: Feed, prefix: Prefix) -> None:
         """Take what has arrived, and see to it that a broker is there when nothing has."""
@@ -290,25 +282,24 @@ class Replica:
             if link is not None:
                 prefix.take(link, value)
             else:  # were it an event that was damaged, the next one would show the gap
-                self._trouble = "there is a record among the events that is none"
+                self._answers.trouble = "there is a record among the events that is none"
         if arrived:
-            self._contact = time.monotonic()
+            self._answers.contact = time.monotonic()
         elif self.age > _ASK_SECONDS:
             if feed.end() < feed.offset():
                 raise FeedLost("the log was cut, or made anew")
-            self._contact = time.monotonic()
+            self._answers.contact = time.monotonic()
 
-    def _serve(self, live: Live) -> None:
-        before = self._served
-        self._trouble = None
-        if before is not None and before.live.position == live.position:
+    def _serve(self, plan: Plan) -> None:
+        answers = self._answers
+        before, answers.trouble = answers.plan, None
+        if before is not None and before.position == plan.position:
             return
-        epoch = 0 if before is None else before.epoch + (before.live.kills != live.kills)
         with self._moved:
-            self._served = _Served(live, epoch)
+            answers.serve(plan)
             self._moved.notify_all()
         if self._listeners:
-            self._tell(change(Live() if before is None else before.live, live))
+            self._tell(change(Plan.of(Live()) if before is None else before, plan))
 
     def _tell(self, what: Change) -> None:
         for listener in self._listeners:
@@ -316,12 +307,3 @@ class Replica:
                 listener(what)
             except Exception:
                 _log.exception("a listener failed at position %d", what.position)
-
-
-def _resolve(live: Live, context: Context, at: Instant, explain: bool) -> Resolution:
-    # A state can tell nothing of the time before its last event.
-    return resolve(live, context, max(at, live.recorded_at), explain=explain)
-
-
-def _now() -> Instant:
-    return time.time_ns() // 1000

@@ -109,6 +109,16 @@ class Running(NamedTuple):
     origin: Origin
 
 
+def window_clock(freezes: Mapping[Place, tuple[Freeze, ...]], place: Place, at: Instant) -> Instant:
+    """Read the window clock of the configs at a place: `at`, unless a freeze holds it."""
+    if not freezes:
+        return at
+    covering = freezes.get(EVERYWHERE, ())
+    if place != EVERYWHERE:
+        covering += freezes.get(place, ())
+    return frozen_clock(at, [(freeze.begin, freeze.end) for freeze in covering])
+
+
 @dataclass(slots=True)
 class Live:
     """The state of the ledger at `position`, as far as resolution needs it."""
@@ -145,12 +155,7 @@ class Live:
 
     def clock(self, place: Place, at: Instant) -> Instant:
         """Read the window clock of the configs at a place: `at`, unless a freeze holds it."""
-        if not self.freezes:
-            return at
-        freezes = self.freezes.get(EVERYWHERE, ())
-        if place != EVERYWHERE:
-            freezes += self.freezes.get(place, ())
-        return frozen_clock(at, [(freeze.begin, freeze.end) for freeze in freezes])
+        return window_clock(self.freezes, place, at)
 
     def frozen(self, place: Place) -> tuple[Place, Freeze] | None:
         """Find the freeze now in force that covers a place, the global one first."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from ledger.catalog import Catalog
 from ledger.clock import Instant, format_instant
@@ -116,20 +117,41 @@ class Explained:
         return written
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Shadowed(NamedTuple):
+    """What an answer would be with the configs in shadow, and the levers that differ."""
+
+    values: Mapping[str, Json]
+    differs: Mapping[str, Mapping[str, Json]]
+
+    @classmethod
+    def beside(cls, live: Resolution, shadow: Resolution) -> Shadowed:
+        """Compare an answer with the one in shadow."""
+        differs = {
+            lever: {"live": value, "shadow": shadow.values[lever]}
+            for lever, value in live.values.items()
+            if shadow.values[lever] != value
+        }
+        return cls(shadow.values, differs)
+
+    def to_json(self) -> dict[str, Json]:
+        """Write it as the API gives it."""
+        return {"values": dict(self.values), "differs": dict(self.differs)}
+
+
+class Resolution(NamedTuple):
     """The effective values of all levers, in catalog order, and how they came about.
 
     `experiments` holds the context's variations, by experiment: those that it names, and those
-    that it was given.
+    that it was given. `explanation` and `shadow` are there where they were asked for.
     """
 
     values: Mapping[str, Json]
     position: int
     at: Instant
     reason: Reason
-    experiments: Mapping[str, str] = field(default_factory=dict)
+    experiments: Mapping[str, str] = MappingProxyType({})
     explanation: Mapping[str, Explained] | None = None
+    shadow: Shadowed | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Write the answer as the API gives it."""
@@ -144,6 +166,8 @@ class Resolution:
             written["explanation"] = {
                 lever: explained.to_json() for lever, explained in self.explanation.items()
             }
+        if self.shadow is not None:
+            written["shadow"] = self.shadow.to_json()
         return written
 
 

@@ -132,5 +132,5 @@ def test_a_replica_follows_through_deaths_of_publishers(
         publishing.thread()
         live = operator.live()
         assert replica.wait_for(live.position, 30)
-        assert replica._served is not None
-        assert things(replica._served.live) == things(live)
+        assert replica._answers.plan is not None
+        assert things(replica._answers.plan.state()) == things(live)

@@ -38,8 +38,8 @@ def replica(publishing: Publishing, bootstrap: str, prefix: str) -> Iterator[Rep
 
 
 def same(replica: Replica, operator: Operator) -> bool:
-    served = replica._served
-    return served is not None and things(served.live) == things(operator.live())
+    plan = replica._answers.plan
+    return plan is not None and things(plan.state()) == things(operator.live())
 
 
 def test_it_follows_the_ledger(operator: Operator, replica: Replica) -> None:

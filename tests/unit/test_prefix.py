@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.prefix import Gap, Prefix, change, start_from
-from ledger.catalog import shipped_catalog
+from ledger.catalog import Catalog, shipped_catalog
 from ledger.cloudevents import HEAD, Link, Record, Unreadable, link_of
 from ledger.intents import AdoptCatalog, DeactivateConfig, Freeze, KillLever
-from ledger.live import Live, things
+from ledger.live import things
+from ledger.plan import Plan
 from projections.mirror import Mirror
 from tests.unit.publishing import Broker, Chronicle, chronicles
 
@@ -146,29 +147,29 @@ def test_a_damaged_thing_is_reported(chronicle: Chronicle) -> None:
 def test_readers_keep_the_state_they_have(chronicle: Chronicle) -> None:
     prefix = Prefix()
     for record in published(chronicle).events:
-        before = prefix.live
-        position = before.position
+        before, position = prefix.plan, prefix.live.position
         take(prefix, record)
         prefix.apply()
         assert before.position == position
-        assert prefix.live is not before
+        assert things(prefix.plan.state()) == things(prefix.live)
+        assert prefix.plan is not before
 
 
 def test_a_change_names_configs_and_levers(chronicle: Chronicle) -> None:
-    before = chronicle.live.copy()
+    before = Plan.of(chronicle.live)
     chronicle.config(2, "global", "global", payload={"AWF_TOOL_CALL_QUOTA": 3})
     chronicle.do(DeactivateConfig(UUID(int=1)))
     chronicle.do(KillLever("MODS_GATE"))
-    changed = change(before, chronicle.live)
+    changed = change(before, Plan.of(chronicle.live))
     assert changed.configs == {UUID(int=1), UUID(int=2)}
     assert changed.levers == {"AWF_TOOL_CALL_QUOTA", TEMPO, "MODS_GATE"}
     assert changed.position == chronicle.live.position
 
 
 def test_a_freeze_changes_no_lever(chronicle: Chronicle) -> None:
-    before = chronicle.live.copy()
+    before = Plan.of(chronicle.live)
     chronicle.do(Freeze())
-    changed = change(before, chronicle.live)
+    changed = change(before, Plan.of(chronicle.live))
     assert (changed.configs, changed.levers) == (frozenset(), frozenset())
 
 
@@ -176,7 +177,7 @@ def test_another_catalog_changes_the_levers_that_differ(chronicle: Chronicle) ->
     file = shipped_catalog().to_json()
     [tempo] = [lever for lever in file["levers"] if lever["name"] == TEMPO]
     tempo["max"] = 4.0
-    before = chronicle.live.copy()
-    chronicle.do(AdoptCatalog(type(before.catalog).from_json(file)))
-    assert change(before, chronicle.live).levers == {TEMPO}
-    assert change(Live(), Live()).levers == frozenset()
+    before = Plan.of(chronicle.live)
+    chronicle.do(AdoptCatalog(Catalog.from_json(file)))
+    assert change(before, Plan.of(chronicle.live)).levers == {TEMPO}
+    assert change(before, before).levers == frozenset()

@@ -1,0 +1,192 @@
+"""What all sessions of a process are answered from, and what is counted of it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from math import inf
+from time import monotonic, time_ns
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from consumers.memo import Memo, Record
+from consumers.session import Pinning, Session
+from ledger.catalog import shipped_catalog
+from ledger.clock import Instant
+from ledger.live import Activation
+from ledger.plan import Plan
+from ledger.resolve import Resolution, Shadowed, disabled, resolve
+from ledger.scopes import Context, Scope
+from ledger.settled import NO_ATTRIBUTES
+
+Json = Any
+
+_log = logging.getLogger(__name__)
+
+
+class NotReady(RuntimeError):
+    """Nothing of the ledger has arrived yet: wait_ready() first."""
+
+
+class Exposure(NamedTuple):
+    """A session was given what its variation of a running experiment has."""
+
+    experiment: str
+    variation: str
+    session_id: str
+    turn_id: int | None
+    unit: str
+    unit_value: Json
+    position: int
+    at: Instant
+
+
+class Answers:
+    """The newest version, and how it is asked. Safe to use from many threads.
+
+    `careful` tells that an answer may not simply be repeated within its turn. `contact` is the
+    monotonic second at which the data was last known to be fresh.
+    """
+
+    def __init__(self, ttl: float, *, enabled: bool = True) -> None:
+        self.memo = Memo(ttl)
+        self.errors: Counter[UUID] = Counter()
+        self.differences: Counter[tuple[str, Scope]] = Counter()
+        self.listeners: tuple[Callable[[Exposure], None], ...] = ()
+        self.plan: Plan | None = None
+        self.contact: float | None = None
+        self.trouble: str | None = None
+        self.enabled = enabled
+        self.careful = not enabled
+
+    @property
+    def age(self) -> float:
+        """Seconds since the data was last known to be fresh; infinite before it ever was."""
+        return inf if self.contact is None else monotonic() - self.contact
+
+    def serve(self, plan: Plan) -> None:
+        """Answer from another version from now on."""
+        before, self.plan = self.plan, plan
+        common = plan.common
+        self.careful = not self.enabled or bool(common.immediate or common.fallbacks)
+        if before is not None and before.kills != plan.kills:
+            self.memo.end_turns()
+
+    def newest(self) -> Plan:
+        """Give the newest version; raises NotReady before there is one."""
+        if self.plan is None:
+            raise NotReady(self.trouble or "nothing of the ledger has arrived yet")
+        return self.plan
+
+    def instant(self, plan: Plan, at: Instant | None) -> Instant:
+        """Give the instant to answer for: now by default, never before the last event."""
+        return max(time_ns() // 1000 if at is None else at, plan.recorded_at)
+
+    # --- Asking ---
+
+    def session(self, context: Context, pin: Pinning | None) -> Session:
+        """Begin to ask for a session, or go on with it."""
+        record = self.memo.record(context.session_id)
+        session = record.latest
+        if session is None or session.pin != pin or session.of(context) != {}:
+            session = record.latest = Session(self, record, context, pin)
+        return session
+
+    def ask(
+        self, context: Context, at: Instant | None, explain: bool, pin: Pinning | None
+    ) -> Resolution:
+        """Answer a context as it comes."""
+        if not self.enabled:
+            return self.off(at)
+        plan = self.newest()
+        if context.turn_id is None and pin is None and not plan.common.lasting:
+            return self._once(plan, context, at, explain)
+        record = self.memo.record(context.session_id)
+        session = record.latest
+        attributes = None if session is None or session.pin != pin else session.of(context)
+        if session is None or attributes is None:
+            session = record.latest = Session(self, record, context, pin)
+            attributes = NO_ATTRIBUTES
+        if context.turn_id is None:
+            return session.now(attributes, at=at, explain=explain)
+        return session.turn(context.turn_id, attributes, at=at, explain=explain)
+
+    def _once(self, plan: Plan, context: Context, at: Instant | None, explain: bool) -> Resolution:
+        """Answer one who has no turn: nothing is kept."""
+        at = self.instant(plan, at)
+        if explain:
+            answer = resolve(plan, context, at, explain=True)
+        else:
+            answer = plan.resolve(context, at, self.failed)
+        if answer.experiments and self.listeners:
+            self.expose(self.memo.record(context.session_id), context, plan, answer)
+        if plan.common.shadows:
+            answer = self.shadow(plan, context, at, answer)
+        return self.without_stale(plan, answer) if self.careful else answer
+
+    def off(self, at: Instant | None) -> Resolution:
+        """Answer with the catalog's defaults, as LIVEOPS_ENABLED=false demands."""
+        plan = self.plan
+        now = time_ns() // 1000 if at is None else at
+        if plan is None:
+            return disabled(shipped_catalog(), 0, now)
+        return disabled(plan.catalog, plan.position, now)
+
+    # --- What is told of answers ---
+
+    def failed(self, activation: Activation) -> None:
+        """Count a rule that failed for a context."""
+        self.errors[activation.config_id] += 1
+
+    def expose(self, record: Record, context: Context, plan: Plan, answer: Resolution) -> None:
+        """Tell once for a session which variation of each running experiment it was given."""
+        for experiment, variation in answer.experiments.items():
+            running = plan.experiments.get(experiment)
+            known = (experiment, variation)
+            if running is None or known in record.exposed:
+                continue
+            record.exposed.add(known)
+            unit = running.experiment.unit
+            told = Exposure(
+                experiment,
+                variation,
+                context.session_id,
+                context.turn_id,
+                unit,
+                context.unit(unit),
+                answer.position,
+                answer.at,
+            )
+            self._tell(told)
+
+    def _tell(self, exposure: Exposure) -> None:
+        for listener in self.listeners:
+            try:
+                listener(exposure)
+            except Exception:
+                _log.exception("a listener failed at the exposure %s", exposure)
+
+    def shadow(self, plan: Plan, context: Context, at: Instant, answer: Resolution) -> Resolution:
+        """Add to an answer what it would be with what is in shadow; count what differs."""
+        shadowed = plan.shadowed()
+        other = shadowed.resolve(context, at)
+        shadow = Shadowed.beside(answer, other)
+        for _, _, segment, _ in shadowed.reached(context, shadowed.taking_part(context)):
+            for activation in segment.activations:
+                if activation.config_id in plan.common.shadows:
+                    self._count(shadow.differs.keys() & activation.pinned.payload, activation)
+        return answer._replace(shadow=shadow)
+
+    def _count(self, levers: Iterable[str], shadow: Activation) -> None:
+        scope = shadow.pinned.place.scope
+        self.differences.update((lever, scope) for lever in levers)
+
+    def without_stale(self, plan: Plan, answer: Resolution) -> Resolution:
+        """Put what a lever falls back to in the place of what has become too old."""
+        age = self.age
+        late = {lever: value for after, lever, value in plan.common.fallbacks if age > after}
+        if not late:
+            return answer
+        return answer._replace(values=MappingProxyType({**answer.values, **late}))

@@ -1,0 +1,331 @@
+"""What a context's levers are, as far as that does not change from turn to turn.
+
+The same function as `ledger.resolve.resolve`, which stays the word on what an answer has to be:
+where a rule between levers is broken, and in the few other corners that nothing can be built on
+beforehand, an answer is resolved by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ledger.catalog import Catalog
+from ledger.clock import Instant
+from ledger.errors import RuleError
+from ledger.live import Activation
+from ledger.resolve import Reason, Resolution, resolve
+from ledger.rollout import hash_bytes, unit_bytes
+from ledger.scopes import Context, Place, Scope
+from ledger.segments import (
+    BEGINNING,
+    END,
+    SPLIT,
+    STATIC,
+    TARGETED,
+    UNSET,
+    Condition,
+    Fields,
+    Segment,
+    Stretch,
+)
+from ledger.targeting import EvaluationError, Timestamp
+
+if TYPE_CHECKING:
+    from ledger.plan import Plan
+
+Json = Any
+Failed = Callable[[Activation], None]
+
+OF_A_TURN = frozenset({"turn_id", "at"})
+"""What a rule may read that no session keeps."""
+NOTHING: frozenset[str] = frozenset()
+NO_ATTRIBUTES: Mapping[str, Json] = MappingProxyType({})
+NO_VARIATIONS: Mapping[str, str] = MappingProxyType({})
+SCOPES = tuple(Scope)
+GLOBAL, WORLD, ADVENTURE, EXPERIMENT, SESSION = range(5)
+
+_new = tuple.__new__
+"""What makes a named tuple, without looking at names: half the cost of an answer."""
+_NAMED_UNITS = frozenset({"session_id", "world_id", "adventure_id"})
+_REASONS = [
+    Reason.SPLIT
+    if bits & SPLIT
+    else Reason.TARGETING_MATCH
+    if bits & TARGETED
+    else Reason.STATIC
+    if bits & STATIC
+    else Reason.DEFAULT
+    for bits in range(8)
+]
+
+
+def ignore(_: Activation) -> None:
+    """Take no notice of a rule that failed."""
+
+
+Reached = tuple[int, str, Segment, bool]
+"""What is set at one place that a context reaches: the scope, 0 for global, the ref, the segment;
+and whether it was given to the context by an experiment that enrolled it."""
+
+
+class Settled:
+    """The answer to a context but for what reads a varying name, while `since` <= at < `until`.
+
+    `varying` are names that a rule or a rollout may read and that are given with each question.
+    `failed` is told of every activation whose rule fails for the context: it does not apply. Safe
+    to use from many threads.
+    """
+
+    __slots__ = (
+        "_bindings",
+        "_bits",
+        "_exact",
+        "_failed",
+        "_open",
+        "_reached",
+        "_units",
+        "context",
+        "experiments",
+        "plan",
+        "reason",
+        "since",
+        "until",
+        "values",
+        "varying",
+    )
+
+    def __init__(
+        self, plan: Plan, context: Context, at: Instant, varying: frozenset[str], failed: Failed
+    ) -> None:
+        common = plan.common
+        self.plan = plan
+        self.context = context
+        self.varying = varying
+        self.since, self.until = BEGINNING, END
+        taking_part = plan.taking_part(context)
+        self.experiments = NO_VARIATIONS if taking_part is None else taking_part.variations()
+        self._failed = failed
+        self._bindings = _bindings(common.catalog, context)
+        self._units: dict[str, bytes | None] = {}
+        self._bits = 0
+        self._open: tuple[Condition, ...] = ()
+        self._exact = common.needs_the_word or not varying.isdisjoint(common.units)
+        self._reached = reached = plan.reached(context, taking_part)
+        values = self._pass(plan, reached, at)
+        self._exact = self._exact or (not self._open and common.broken(values))
+        if common.killed:
+            self._cover(common.killed, common.killed)
+            values.update(common.killed)
+        self.values = MappingProxyType(values)
+        self.reason = _REASONS[self._bits]
+
+    def _pass(self, plan: Plan, reached: list[Reached], at: Instant) -> dict[str, Json]:
+        """Put what is set at the places of a context over each other, lowest scope first."""
+        values: dict[str, Json] = plan.common.catalog.defaults.copy()
+        mixed: list[Reached] = []
+        for place in reached:
+            scope, _, segment, _ = place
+            if scope == EXPERIMENT:
+                mixed.append(place)
+                continue
+            if mixed and scope > EXPERIMENT:
+                self._mix(values, plan, mixed, at)
+                mixed = []
+            if segment is not UNSET:
+                self._put(values, plan, place, at)
+        return values
+
+    def _mix(self, values: dict[str, Json], plan: Plan, places: list[Reached], at: Instant) -> None:
+        """Put what is set at all experiments that the context is in, merged as one place."""
+        there = [place for place in places if place[2] is not UNSET]
+        if not there:
+            return
+        if len(there) == 1 and not there[0][3]:
+            self._put(values, plan, there[0], at)
+        elif plan.common.freezes:
+            self._exact = True  # one of them may stand still while the others go on
+        else:
+            self._put(values, plan, (EXPERIMENT, "", plan.mix(there), True), at)
+
+    def _put(self, values: dict[str, Json], plan: Plan, place: Reached, at: Instant) -> None:
+        scope, ref, segment, _ = place
+        clock = plan.clock(Place(SCOPES[scope], ref), at) if plan.common.freezes else at
+        stretch = segment.stretch(clock)
+        if clock == at:  # else it stands still, and no edge comes nearer
+            self.since = max(self.since, stretch.since)
+            self.until = min(self.until, stretch.until)
+        for activation in stretch.broken:
+            self._failed(activation)
+        self._bits |= stretch.bits
+        if self._open:
+            self._cover(stretch.writes, stretch.fields)
+        values.update(stretch.writes)
+        if stretch.fields:
+            overlay(values, stretch.fields)
+        if not stretch.conditions:
+            return
+        if self._open or not stretch.names.isdisjoint(self.varying):
+            self._part(values, stretch.conditions)
+        else:
+            if "at" in stretch.names:
+                self._bindings["at"] = Timestamp(at)
+            self._judge(values, stretch)
+
+    def _judge(self, values: dict[str, Json], stretch: Stretch) -> None:
+        """Apply the conditions of a stretch, of which none has to be left open."""
+        bindings, units = self._bindings, self._units
+        bits = 0
+        for rule, writes, bit, activation in stretch.tested:
+            try:
+                if rule.matches(bindings):
+                    values.update(writes)
+                    bits |= bit
+            except (EvaluationError, RuleError):
+                self._failed(activation)
+        for unit, shares in stretch.drawn:
+            if unit not in units:
+                units[unit] = unit_bytes(self.context.unit(unit))
+            data = units[unit]
+            if data is None:
+                continue
+            for salt, limit, writes in shares:
+                if hash_bytes(salt + data) < limit:
+                    values.update(writes)
+                    bits = SPLIT
+        if stretch.others:
+            bits |= self._apply(stretch.others, values, bindings, units)
+        self._bits |= bits
+
+    def _part(self, values: dict[str, Json], conditions: tuple[Condition, ...]) -> None:
+        """Apply the conditions that can be decided, and leave the others open."""
+        for condition in conditions:
+            if condition.reads(self.varying):
+                self._open = (*self._open, condition)
+                continue
+            bits = self._apply((condition,), values, self._bindings, self._units)
+            if bits:
+                self._bits |= bits
+                self._cover(condition.writes, condition.fields)
+
+    def _cover(self, writes: Mapping[str, Json], fields: Fields) -> None:
+        self._open = tuple(condition.without(writes, fields) for condition in self._open)
+
+    def _apply(
+        self,
+        conditions: tuple[Condition, ...],
+        values: dict[str, Json],
+        bindings: Mapping[str, object],
+        units: dict[str, bytes | None],
+    ) -> int:
+        """Write what the conditions write that are met; returns the bits of those."""
+        bits = 0
+        for include, exclude, unit, salt, limit, writes, fields, bit, _, activation in conditions:
+            try:
+                if include is not None and not include.matches(bindings):
+                    continue
+                if exclude is not None and exclude.matches(bindings):
+                    continue
+            except (EvaluationError, RuleError):
+                self._failed(activation)
+                continue
+            if limit is not None:
+                if unit not in units:
+                    units[unit] = unit_bytes(self.context.unit(unit))
+                data = units[unit]
+                if data is None or hash_bytes(salt + data) >= limit:
+                    continue
+            values.update(writes)
+            if fields:
+                overlay(values, fields)
+            bits |= bit
+        return bits
+
+    # --- Answering ---
+
+    def holds(self, plan: Plan, at: Instant) -> bool:
+        """Tell whether it is still so in another version and at another instant."""
+        if not self.since <= at < self.until:
+            return False
+        if plan is not self.plan:
+            if not plan.agrees(self.plan, self._reached):
+                return False
+            self.plan = plan
+        return True
+
+    def answer(
+        self,
+        plan: Plan,
+        at: Instant,
+        turn_id: int | None = None,
+        attributes: Mapping[str, Json] = NO_ATTRIBUTES,
+    ) -> Resolution:
+        """Answer from a version and for an instant for which this holds.
+
+        `attributes` are among the varying names.
+        """
+        if self._exact:
+            return self._resolved(plan, at, turn_id, attributes)
+        if self._open:
+            return self._opened(plan, at, turn_id, attributes)
+        return _new(
+            Resolution,
+            (self.values, plan.position, at, self.reason, self.experiments, None, None),
+        )
+
+    def _opened(
+        self, plan: Plan, at: Instant, turn_id: int | None, attributes: Mapping[str, Json]
+    ) -> Resolution:
+        common = plan.common
+        bindings = {**self._bindings, "at": Timestamp(at)}
+        if turn_id is not None:
+            bindings["turn_id"] = turn_id
+        units: dict[str, bytes | None] = {}
+        if attributes:
+            bindings |= common.catalog.read_attributes(attributes)
+            own = attributes.keys() - _NAMED_UNITS
+            units = {name: unit_bytes(attributes[name]) for name in own}
+        values = self.values.copy()
+        bits = self._bits | self._apply(self._open, values, bindings, units)
+        if common.broken(values):
+            return self._resolved(plan, at, turn_id, attributes)
+        held = MappingProxyType(values)
+        return Resolution(held, plan.position, at, _REASONS[bits], self.experiments)
+
+    def _resolved(
+        self, plan: Plan, at: Instant, turn_id: int | None, attributes: Mapping[str, Json]
+    ) -> Resolution:
+        return resolve(plan, turned(self.context, turn_id, attributes), at)
+
+
+def turned(context: Context, turn_id: int | None, attributes: Mapping[str, Json]) -> Context:
+    """Give the context of one of a session's turns."""
+    if attributes:
+        attributes = {**context.attributes, **attributes}
+        return replace(context, turn_id=turn_id, attributes=attributes)
+    return context if turn_id == context.turn_id else replace(context, turn_id=turn_id)
+
+
+def overlay(values: dict[str, Json], fields: Fields) -> None:
+    """Put fields of object levers over those that are there."""
+    for lever, parts in fields.items():
+        values[lever] = {**values[lever], **parts}
+
+
+def _bindings(catalog: Catalog, context: Context) -> dict[str, object]:
+    attributes = context.attributes
+    bindings: dict[str, object] = {**catalog.read_attributes(attributes)} if attributes else {}
+    bindings["session_id"] = context.session_id
+    if context.turn_id is not None:
+        bindings["turn_id"] = context.turn_id
+    if context.world_id is not None:
+        bindings["world_id"] = context.world_id
+    if context.adventure_id is not None:
+        bindings["adventure_id"] = context.adventure_id
+    if context.experiment_id is not None:
+        bindings["experiment_id"] = context.experiment_id
+    if context.variation is not None:
+        bindings["variation"] = context.variation
+    return bindings
