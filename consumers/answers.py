@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from consumers.logs import log
 from consumers.memo import Memo, Record
 from consumers.session import Pinning, Session
 from ledger.catalog import shipped_catalog
@@ -22,8 +22,6 @@ from ledger.scopes import Context, Scope
 from ledger.settled import NO_ATTRIBUTES
 
 Json = Any
-
-_log = logging.getLogger(__name__)
 
 
 class NotReady(RuntimeError):
@@ -166,7 +164,7 @@ class Answers:
             try:
                 listener(exposure)
             except Exception:
-                _log.exception("a listener failed at the exposure %s", exposure)
+                log().exception("a listener failed at the exposure %s", exposure)
 
     def shadow(self, plan: Plan, context: Context, at: Instant, answer: Resolution) -> Resolution:
         """Add to an answer what it would be with what is in shadow; count what differs."""

@@ -135,7 +135,7 @@ def _as_json(turn: int, systems: GameSystems, changed: Changed) -> str:
         "turn": turn,
         "position": resolution.position,
         "at": format_instant(resolution.at),
-        "values": resolution.values,
+        "values": dict(resolution.values),
         "changed": {lever: {"from": old, "to": new} for lever, (old, new) in changed.items()},
     }
     return orjson.dumps(seen).decode()

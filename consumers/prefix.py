@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from ledger.clock import Instant
 from ledger.cloudevents import HEAD, Head, Link, Unreadable, read_head, read_thing
-from ledger.events import Recorded, decode_envelope
 from ledger.live import CATALOG, Activation, Live, assemble, evolve_live
 from ledger.plan import Plan
 from ledger.scopes import Place
 from ledger.segments import Segment
+
+if TYPE_CHECKING:
+    from ledger.events import Recorded
 
 Json = Any
 Key = TypeVar("Key")
@@ -92,6 +94,8 @@ class Prefix:
 
 
 def _read(link: Link, value: bytes) -> Recorded:
+    from ledger.events import decode_envelope  # with the first event, and not with the game
+
     try:
         recorded = decode_envelope(value)
     except Exception as error:

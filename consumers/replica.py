@@ -12,7 +12,6 @@ sense, the last good state is served, and `problem` says so.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from math import inf
@@ -23,6 +22,7 @@ from uuid import UUID
 
 from consumers.answers import Answers, Exposure, NotReady
 from consumers.feed import Feed, FeedLost
+from consumers.logs import log
 from consumers.memo import CacheStatistics
 from consumers.prefix import Change, Gap, Prefix, change, start_from
 from consumers.session import Pinning, Session
@@ -36,8 +36,6 @@ from ledger.scopes import Context, Scope
 from ledger.topics import Topics
 
 __all__ = ["Change", "Exposure", "NotReady", "Replica", "Session"]
-
-_log = logging.getLogger(__name__)
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
@@ -238,7 +236,7 @@ class Replica:
         expected = isinstance(error, (Gap, FeedLost, Unreadable))
         words = str(error) if expected else f"{type(error).__name__}: {error}"
         if words != self._answers.trouble and not self._stop.is_set():
-            _log.warning("serving position %d: %s", self.position, words)
+            log().warning("serving position %d: %s", self.position, words)
         self._answers.trouble = words
 
     def _catch_up(self, feed: Feed) -> Prefix:
@@ -306,4 +304,4 @@ class Replica:
             try:
                 listener(what)
             except Exception:
-                _log.exception("a listener failed at position %d", what.position)
+                log().exception("a listener failed at position %d", what.position)

@@ -84,7 +84,7 @@ def record_snapshot(
         "id": snapshot_id,
         "session_id": plain(context.session_id),
         "turn_id": turn,
-        "resolved": as_json(resolution.values),
+        "resolved": as_json(dict(resolution.values)),
         "ts": stamp(ts),
         "position": resolution.position,
         "at": stamp(resolution.at),
@@ -100,7 +100,7 @@ def record_snapshot(
 def _id(context: Context, resolution: Resolution) -> UUID:
     # The values are in it too: who reports two answers to one question is to be found out.
     asked = (resolution.position, resolution.at, resolution.reason, context.to_json())
-    sample = orjson.dumps([*asked, resolution.values], option=orjson.OPT_SORT_KEYS)
+    sample = orjson.dumps([*asked, dict(resolution.values)], option=orjson.OPT_SORT_KEYS)
     return uuid5(_SNAPSHOTS, sample.decode())
 
 

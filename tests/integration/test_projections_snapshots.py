@@ -59,7 +59,7 @@ def test_the_same_sample_twice_is_one_row(connection: psycopg.Connection) -> Non
 
 def test_two_answers_to_one_question_are_both_kept(connection: psycopg.Connection) -> None:
     resolution = sampled(one(History()))
-    other = replace(resolution, values={**resolution.values, RARE: 0.5})
+    other = resolution._replace(values={**resolution.values, RARE: 0.5})
     for answer in (resolution, other):
         record_snapshot(connection, GAME, answer, ts=START)
     assert len(list(snapshots(connection))) == 2
