@@ -57,7 +57,7 @@ def _default(field: object) -> str:
     if getattr(field, "default_factory", None) is not None:
         return "the user's data folder; `/var/lib/liveops-ledger/home` for root"
     default = getattr(field, "default", None)
-    return "unset" if default is None else f"`{orjson.dumps(default).decode()}`"
+    return "unset" if default in (None, ()) else f"`{orjson.dumps(default).decode()}`"
 
 
 def events_page() -> str:
