@@ -22,7 +22,8 @@ from commands.prefixes import Prefixes
 from ledger.clock import Instant, parse_instant
 from ledger.errors import LedgerError
 from ledger.live import Live
-from ledger.resolve import disabled, resolve
+from ledger.resolve import Resolution, disabled, resolve
+from ledger.scopes import Context
 
 Json = Any
 
@@ -141,23 +142,37 @@ class Questions:
 
     def _pinned(self, question: Question, position: int, at: Instant) -> Pinned:
         now = question.as_of is None and question.position is None
-        since = self._ledger.frozen_since if now else None
         return Pinned(
             position=position,
             at=at,
             context=question.context,
             explain=question.explain,
             disabled=not self._enabled,
-            stopped=since if since is not None and since <= at else None,
+            stopped=self._stopped(at) if now else None,
         )
+
+    def _stopped(self, at: Instant) -> Instant | None:
+        since = self._ledger.frozen_since
+        return since if since is not None and since <= at else None
 
     def _answer(self, question: Pinned, live: Live) -> Answer:
         if question.disabled:
             resolution = disabled(live.catalog, live.position, question.at)
         else:
-            if question.stopped is not None:
-                live = stopped(live, question.stopped)
             context = question.context.context()
-            resolution = resolve(live, context, question.at, explain=question.explain)
+            standing = _standing(live, question.stopped)
+            resolution = resolve(standing, context, question.at, explain=question.explain)
         answer = {**resolution.to_json(), "token": question.token()}
         return Answer(orjson.dumps(answer), question.position)
+
+    def now(self, context: Context) -> Resolution:
+        """Resolve for a context at this moment, explained; there is no token to repeat it by."""
+        live = self.prefixes.newest()
+        at = self._ledger.now(live.recorded_at)
+        if not self._enabled:
+            return disabled(live.catalog, live.position, at)
+        return resolve(_standing(live, self._stopped(at)), context, at, explain=True)
+
+
+def _standing(live: Live, since: Instant | None) -> Live:
+    return live if since is None else stopped(live, since)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import Annotated
 
 from platformdirs import user_data_path
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 READY_FILE = "ready.json"
 """In the home folder: where `liveops up` serves, for the other verbs to find it."""
@@ -25,6 +29,23 @@ def default_home() -> Path:
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/liveops-ledger/home")
     return user_data_path("liveops-ledger")
+
+
+def _listed(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(origin.strip() for origin in value.split(",") if origin.strip())
+
+
+def _origin(text: str) -> str:
+    origin = text.lower()
+    if origin == "*" or _ORIGIN.fullmatch(origin):
+        return origin
+    raise ValueError(f"{text!r} is no origin: write https://host or https://host:port, or *")
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+"""What a browser calls where a page comes from: scheme, host and port, without a path."""
 
 
 class Settings(BaseSettings):
@@ -63,6 +84,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="address that the HTTP API listens on")
     port: int = Field(8700, ge=0, le=65535, description="port of the HTTP API; 0: any free one")
+    cors_origins: Annotated[tuple[Origin, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="origins whose pages may evaluate flags by OFREP, separated by commas, like "
+        "`https://game.example`; `*`: any",
+    )
     admin_token: SecretStr | None = Field(
         None, description="the administrator's bearer token; `liveops up` makes one if unset"
     )

@@ -24,12 +24,18 @@ from ledger.events import (
     ConfigRevised,
     ConfigRolledBack,
     Event,
+    ExperimentChanged,
+    ExperimentStarted,
+    ExperimentStopped,
     Frozen,
     LeverKilled,
     LeverRestored,
     RolloutChanged,
+    ShadowStarted,
+    ShadowStopped,
     Unfrozen,
 )
+from ledger.experiments import Experiment, Holdout, Variation
 from ledger.handbook import levers_page
 from ledger.rollout import Rollout
 from ledger.scopes import EVERYWHERE
@@ -51,7 +57,7 @@ def _default(field: object) -> str:
     if getattr(field, "default_factory", None) is not None:
         return "the user's data folder; `/var/lib/liveops-ledger/home` for root"
     default = getattr(field, "default", None)
-    return "unset" if default is None else f"`{orjson.dumps(default).decode()}`"
+    return "unset" if default in (None, ()) else f"`{orjson.dumps(default).decode()}`"
 
 
 def events_page() -> str:
@@ -89,11 +95,29 @@ def _samples() -> Iterator[Event]:
     yield ConfigArchived(config_id)
     yield ConfigRolledBack(config_id, pinned.ranked(2), restores=2)
     yield RolloutChanged(config_id, pinned.rolled_out(Rollout.from_json({"percentage": 25})))
+    yield ShadowStarted(config_id, pinned)
+    yield ShadowStopped(config_id)
     yield Frozen(EVERYWHERE)
     yield Unfrozen(EVERYWHERE)
     yield LeverKilled("MODS_GATE")
     yield LeverRestored("MODS_GATE")
+    yield from _experiment_samples()
     yield CatalogAdopted(shipped_catalog())
+
+
+def _experiment_samples() -> Iterator[Event]:
+    experiment = Experiment(
+        "boss_rush",
+        (Variation("calm", 1), Variation("fierce", 1)),
+        percentage=20_000,
+        group="combat",
+        ranges=((0, 20_000),),
+        holdout=Holdout("untouched", 5_000),
+        description="Do fiercer bosses keep players longer?",
+    )
+    yield ExperimentStarted(experiment)
+    yield ExperimentChanged(experiment._replace(percentage=30_000, ranges=((0, 30_000),)))
+    yield ExperimentStopped("boss_rush")
 
 
 def _shortened(event: Event) -> dict[str, object]:

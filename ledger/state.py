@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.clock import Instant
@@ -21,8 +21,12 @@ from ledger.events import (
     ConfigCreated,
     ConfigEvent,
     ConfigRevised,
+    ExperimentChanged,
+    ExperimentStarted,
+    ExperimentStopped,
     Recorded,
 )
+from ledger.experiments import Experiment
 from ledger.live import Activation, Live, Origin, evolve_live
 from ledger.schedule import Window
 from ledger.scopes import Place
@@ -84,12 +88,38 @@ class Config:
         return self.revisions[number - 1]
 
 
+class Run(NamedTuple):
+    """One time that an experiment runs or ran, as it was last."""
+
+    experiment: Experiment
+    started: Origin
+    changed: Origin | None = None
+    stopped: Origin | None = None
+
+
+class Trial(NamedTuple):
+    """All the times that an experiment has run; only the last one may be running still."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment as it is, or was last."""
+        return self.runs[-1].experiment
+
+    @property
+    def running(self) -> bool:
+        """Tell whether it runs now."""
+        return self.runs[-1].stopped is None
+
+
 @dataclass(slots=True)
 class State:
     """The state of the ledger at `live.position`, as far as decisions need it."""
 
     live: Live = field(default_factory=Live)
     configs: dict[UUID, Config] = field(default_factory=dict)
+    experiments: dict[str, Trial] = field(default_factory=dict)
     versions: dict[UUID, int] = field(default_factory=dict)
 
     def config(self, config_id: UUID) -> Config:
@@ -97,6 +127,13 @@ class State:
         found = self.configs.get(config_id)
         if found is None:
             raise NotFound(f"there is no config {config_id}")
+        return found
+
+    def trial(self, experiment_id: str) -> Trial:
+        """Find an experiment that runs or has run; raises NotFound."""
+        found = self.experiments.get(experiment_id)
+        if found is None:
+            raise NotFound(f"there is no experiment {experiment_id}")
         return found
 
     def activation(self, config: Config) -> Activation | None:
@@ -130,6 +167,8 @@ def evolve(state: State, recorded: Recorded) -> None:
     elif isinstance(event, ConfigEvent):
         config = state.configs[event.config_id]
         state.configs[event.config_id] = _next(config, event, recorded, state.live)
+    else:
+        _evolve_trials(state.experiments, recorded)
 
 
 def _next(config: Config, event: ConfigEvent, recorded: Recorded, live: Live) -> Config:
@@ -141,6 +180,21 @@ def _next(config: Config, event: ConfigEvent, recorded: Recorded, live: Live) ->
         return config
     begun = live.activations[config.config_id]
     return replace(config, history=(*config.history, begun), archived=False)
+
+
+def _evolve_trials(trials: dict[str, Trial], recorded: Recorded) -> None:
+    origin = Origin.of(recorded)
+    match event := recorded.event:
+        case ExperimentStarted(experiment):
+            before = trials.get(experiment.experiment_id, Trial(()))
+            trials[experiment.experiment_id] = Trial((*before.runs, Run(experiment, origin)))
+        case ExperimentChanged(experiment):
+            *before_last, last = trials[experiment.experiment_id].runs
+            changed = last._replace(experiment=experiment, changed=origin)
+            trials[experiment.experiment_id] = Trial((*before_last, changed))
+        case ExperimentStopped():
+            *before_last, last = trials[event.experiment_id].runs
+            trials[event.experiment_id] = Trial((*before_last, last._replace(stopped=origin)))
 
 
 def _revision(event: ConfigCreated | ConfigRevised, recorded: Recorded) -> Revision:

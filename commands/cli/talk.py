@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from typing import Any, NoReturn
 import click
 import orjson
 from rich.console import Console, RenderableType
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from commands.client import Api, ApiProblem, ApiUnreachable
 from commands.settings import READY_FILE, Settings
@@ -20,7 +23,7 @@ Json = Any
 Verb = Callable[..., None]
 
 WIDTH = 160
-"""Columns of what is written to a pipe or file."""
+"""Columns of what is written to a pipe or file, unless COLUMNS says otherwise."""
 
 _IDS = frozenset({"config", "by"})
 """Headings of columns that people copy from: the others make way for them."""
@@ -32,7 +35,9 @@ _EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 503: UNREACHABLE}
 def _paper() -> Console:
     """Open standard output for people: as wide as the terminal, or wide where there is none."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=WIDTH)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(highlight=False, width=WIDTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ def outcome(answer: Mapping[str, Json]) -> str:
             0, f"config {answer['config_id']} · revision {answer['revision']} · {answer['status']}"
         )
     lines += [
-        f"[yellow]{violation['severity']}[/] {violation['message']}"
+        f"[yellow]{violation['severity']}[/] {escape(violation['message'])}"
         for violation in answer.get("violations", ())
     ]
     return "\n".join(lines)
@@ -142,7 +147,8 @@ def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
     return laid
 
 
-def _cell(value: Json) -> str:
+def _cell(value: Json) -> Text:
+    # As Text: what people have written may look like the console's markup.
     if value is None:
-        return "-"
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+        return Text("-")
+    return Text(value if isinstance(value, str) else orjson.dumps(value).decode())

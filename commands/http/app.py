@@ -17,6 +17,7 @@ from commands.http import (
     freezes,
     levers,
     manual,
+    ofrep,
     problems,
     resolve,
     rollback,
@@ -26,6 +27,7 @@ from commands.http import (
 from commands.http.auth import BEARER, Authority
 from commands.http.desk import Desk
 from commands.http.document import DocumentedApp
+from commands.http.ofrep_origins import FlagOrigins
 from commands.http.views import Views
 from commands.ledger import Ledger
 from commands.prefixes import Prefixes
@@ -73,7 +75,10 @@ def create_app(ledger: Ledger, settings: Settings, *, views: Views | None = None
     manual.install(app)
     for router in ROUTERS:
         app.include_router(router, prefix=BASE, dependencies=[Security(BEARER)])
+    app.include_router(ofrep.router)
     app.include_router(status.open_router)
+    if settings.cors_origins:
+        app.add_middleware(FlagOrigins, origins=settings.cors_origins)
     return app
 
 

@@ -67,7 +67,7 @@ def test_a_first_change_by_hand_goes_as_the_readme_says(liveops: Liveops) -> Non
     activated = succeeded(liveops(*(config_id if word == "ID" else word for word in activate)))
     assert f"config {config_id} · revision 1 · active" in activated
     explained = succeeded(liveops(*resolve))
-    assert re.search(r"→ +2\.5 +world world\.forest_glade +Weekend drops", explained)
+    assert re.search(r"→ +2\.5 +world world\.forest_glade .*\n +Weekend drops", explained)
     assert config_id in succeeded(liveops(*audit))
     assert "legendary drops x 2.5" in succeeded(liveops(*game, "--turns", "1"))
 
@@ -81,7 +81,7 @@ def test_a_first_change_by_hand_goes_as_the_readme_says(liveops: Liveops) -> Non
         "audit",
         "events",
         "resolve --session s1",
-        "resolve --session s1 --explain all",
+        "resolve --session s1 --explain-all",
         "validate FILE",
         "cache",
         "rollback --position 1 --plan",

@@ -86,7 +86,7 @@ def test_pages_come_in_order_of_position(
     resolution = sampled(one(History()))
     for position in (3, 1, 2, 2, 1):
         for ahead in (0, 1):
-            answer = replace(resolution, position=position, at=START + ahead)
+            answer = resolution._replace(position=position, at=START + ahead)
             record_snapshot(connection, GAME, answer, ts=START)
     assert [snapshot.position for snapshot in snapshots(connection)] == [1, 1, 2, 2, 3, 3]
 
@@ -139,7 +139,7 @@ def test_a_position_beyond_the_ledger_is_named() -> None:
 
 def test_an_instant_before_its_prefix_ends_is_named() -> None:
     history = one(History())
-    before = replace(sampled(history), at=START)
+    before = sampled(history)._replace(at=START)
     (verdict,) = verify([snapshot(before)], history.events)
     assert (verdict.agrees, "before" in verdict.problem) == (False, True)
 

@@ -19,9 +19,11 @@ from ledger.events import (
     encode,
     envelope,
 )
+from ledger.experiments import Experiment, Holdout, Variation
 from ledger.intents import (
     AdoptCatalog,
     ArchiveConfig,
+    ChangeExperiment,
     ChangeRollout,
     DeactivateConfig,
     Freeze,
@@ -29,11 +31,18 @@ from ledger.intents import (
     RestoreLever,
     ReviseConfig,
     RollBackConfig,
+    StartExperiment,
+    StartShadow,
+    StopExperiment,
+    StopShadow,
     Unfreeze,
 )
 from ledger.rollout import Rollout
 from ledger.scopes import EVERYWHERE
 from tests.unit.history import History
+
+VARIATIONS = (Variation("a", 1), Variation("b", 3))
+EXPERIMENT = Experiment("x", VARIATIONS, group="g", holdout=Holdout("h", 5_000), description="why")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,12 @@ def one_of_each() -> list[Recorded]:
     history.do(ChangeRollout(config_id, Rollout.from_json({"percentage": 12.5, "salt": "s"})))
     history.do(RollBackConfig(config_id))
     history.do(DeactivateConfig(config_id))
+    history.do(StartShadow(config_id))
+    history.do(StopShadow(config_id))
     history.do(ArchiveConfig(config_id))
+    history.do(StartExperiment(EXPERIMENT))
+    history.do(ChangeExperiment("x", 12_500))
+    history.do(StopExperiment("x"))
     history.do(KillLever("MODS_GATE"))
     history.do(RestoreLever("MODS_GATE"))
     history.do(Freeze())

@@ -1,0 +1,1 @@
+"""The rules by which an intent becomes events or is refused, by what it is about."""
