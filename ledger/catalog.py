@@ -7,11 +7,10 @@ is read again at every replay: what `Catalog.from_json` accepted once, it must g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from ledger.attributes import Reader, readers
+from ledger.attributes import readers
 from ledger.errors import NotFound
 from ledger.levers import ApplyAt, Fallback, Field, Lever, LeverType, Rule, WhenStale
 from ledger.values import normalise
@@ -31,7 +30,6 @@ __all__ = [
 Json = Any
 
 
-@dataclass(frozen=True, slots=True)
 class Catalog:
     """All levers of a game by name, in the file's order. Nothing in it is ever changed.
 
@@ -39,21 +37,39 @@ class Catalog:
     `attributes` maps the attributes that contexts may carry to CEL types, None if undeclared.
     """
 
-    levers: Mapping[str, Lever] = field(repr=False)
-    rules: tuple[Rule, ...] = ()
-    attributes: Mapping[str, str] | None = None
-    version: int = 1
-    source: str | None = None
-    names: tuple[str, ...] = field(init=False, repr=False)
-    defaults: dict[str, Json] = field(init=False, repr=False, compare=False)
-    _readers: Mapping[str, Reader] = field(init=False, repr=False, compare=False)
+    __slots__ = (
+        *("_readers", "attributes", "defaults", "levers", "names", "rules", "source", "version"),
+    )
 
-    def __post_init__(self) -> None:
-        defaults = {name: lever.default for name, lever in self.levers.items()}
-        object.__setattr__(self, "defaults", defaults)
+    def __init__(
+        self,
+        levers: Mapping[str, Lever],
+        rules: tuple[Rule, ...] = (),
+        attributes: Mapping[str, str] | None = None,
+        version: int = 1,
+        source: str | None = None,
+    ) -> None:
+        self.levers = levers
+        self.rules = rules
+        self.attributes = attributes
+        self.version = version
+        self.source = source
+        self.names = tuple(levers)
+        self.defaults = {name: lever.default for name, lever in levers.items()}
+        self._readers = readers(attributes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Catalog) and self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash((self.names, self.version, self.source))
+
+    def __repr__(self) -> str:
+        return f"Catalog({len(self.levers)} levers, version {self.version})"
+
+    def _parts(self) -> tuple[object, ...]:
         # Answers list the levers in this order: catalogs that order them otherwise are not equal.
-        object.__setattr__(self, "names", tuple(defaults))
-        object.__setattr__(self, "_readers", readers(self.attributes))
+        return self.names, self.levers, self.rules, self.attributes, self.version, self.source
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Catalog:

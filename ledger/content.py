@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 from ledger.rollout import Rollout
@@ -34,8 +34,7 @@ class Targeting(NamedTuple):
         return cls(data.get("include"), data.get("exclude"))
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """One revision of a config, as it was written and normalised."""
 
     name: str
@@ -45,7 +44,7 @@ class Content:
     targeting: Targeting | None = None
     rollout: Rollout | None = None
     priority: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = MappingProxyType({})
 
     def to_json(self) -> dict[str, Json]:
         """Write the content with every member, null where absent."""

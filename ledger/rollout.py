@@ -10,9 +10,8 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import mmh3
 
@@ -116,16 +115,14 @@ def _double_text(number: float) -> str:
     return f"{sign}0.{digit:0>{-power}}{fraction}"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of a ramp: from `at` on, so many thousandths of a percent are in."""
 
     at: Instant
     percentage: int
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
+class Rollout(NamedTuple):
     """Which units are in: a fixed percentage, in thousandths, or a ramp of them over time.
 
     Exactly one of `percentage` and `ramp` is there. Without a salt the config's id is used.

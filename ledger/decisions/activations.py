@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ledger.content import Pinned
 from ledger.decisions.decision import Decision, expected_config
 from ledger.decisions.drafts import check_window, listed, refuse
@@ -35,7 +33,7 @@ def activate(state: State, intent: ActivateConfig, terms: Terms) -> Decision:
     checked = validate(state.live.catalog, revision.content.payload, strict=terms.strict)
     if checked.refuses_activation:
         refuse(checked)
-    content = replace(revision.content, payload=checked.payload)
+    content = revision.content._replace(payload=checked.payload)
     pinned = Pinned.of(revision.number, content, window)
     event = ConfigActivated(config.config_id, pinned, listed(checked))
     return Decision((event,), frozenset({FREEZES_STREAM, CATALOG_STREAM}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from ledger.content import Content, Targeting
@@ -48,7 +47,7 @@ def _checked(
     checked = validate(state.live.catalog, content.payload, strict=terms.strict)
     if checked.refuses_draft:
         refuse(checked)
-    return replace(content, payload=checked.payload), listed(checked)
+    return content._replace(payload=checked.payload), listed(checked)
 
 
 def check_window(window: Window) -> None:

@@ -6,8 +6,6 @@ its values is listed, for that is what a shadow is to find out.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ledger.content import Pinned
 from ledger.decisions.decision import Decision, expected_config
 from ledger.decisions.drafts import listed, refuse
@@ -30,7 +28,7 @@ def start_shadow(state: State, intent: StartShadow, terms: Terms) -> Decision:
     checked = validate(state.live.catalog, revision.content.payload, strict=terms.strict)
     if checked.refuses_draft:
         refuse(checked)
-    content = replace(revision.content, payload=checked.payload)
+    content = revision.content._replace(payload=checked.payload)
     pinned = Pinned.of(revision.number, content, content.window)
     event = ShadowStarted(config.config_id, pinned, listed(checked))
     return Decision((event,), frozenset({CATALOG_STREAM}))

@@ -94,7 +94,7 @@ def _revise(config_id: UUID) -> Callable[[State], Intent]:
 
     def plan(state: State) -> ReviseConfig:
         newest = state.config(config_id).latest.number
-        return ReviseConfig(config_id, replace(DRAFT, priority=newest), newest)
+        return ReviseConfig(config_id, DRAFT._replace(priority=newest), newest)
 
     return plan
 

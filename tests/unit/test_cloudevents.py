@@ -129,7 +129,7 @@ def test_a_record_that_is_no_event_has_no_link(headers: list[tuple[str, bytes | 
         b"[]",
         b'{"kind":"config"}',
         b'{"schema_version":2,"kind":"config"}',
-        b'{"schema_version":1,"kind":"experiment"}',
+        b'{"schema_version":1,"kind":"blessing"}',
     ],
 )
 def test_a_thing_that_is_damaged_or_newer_is_not_read(value: bytes) -> None:

@@ -105,10 +105,8 @@ def events(draw: st.DrawFn) -> st.SearchStrategy[Event]:
     places = st.sampled_from(palette)
 
     def pinned(number: int, draft: Any) -> Pinned:
-        content = replace(
-            product_content(draft.content([("world", "w")], theme)),
-            place=palette[number % len(palette)],
-        )
+        content = product_content(draft.content([("world", "w")], theme))
+        content = content._replace(place=palette[number % len(palette)])
         return Pinned.of(1, content, content.window)
 
     one = st.tuples(configs, drafts(bad=0))
