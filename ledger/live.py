@@ -8,7 +8,7 @@ are frozen and replaced, never changed in place, so that `copy` is shallow and c
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from uuid import UUID
@@ -152,6 +152,12 @@ class Live:
     def at_place(self, place: Place) -> tuple[Activation, ...]:
         """List the activations at a place, in the order in which they are merged."""
         return self.by_place.get(place, ())
+
+    def in_experiment(self, experiment_id: str) -> Iterator[Activation]:
+        """List the activations at an experiment and at its variations."""
+        for place, activations in self.by_place.items():
+            if place.scope is Scope.EXPERIMENT and place.ref.partition(":")[0] == experiment_id:
+                yield from activations
 
     def clock(self, place: Place, at: Instant) -> Instant:
         """Read the window clock of the configs at a place: `at`, unless a freeze holds it."""
