@@ -7,16 +7,16 @@ ledger itself, so that the view needs no other table and starts anywhere.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypedDict, Unpack, assert_never
+from dataclasses import dataclass, field
+from typing import Any, assert_never
 from uuid import UUID
 
-from psycopg.sql import SQL, Composed, Identifier
+import orjson
 
 from ledger.catalog import Catalog
-from ledger.clock import Instant, format_instant
 from ledger.content import Content
 from ledger.events import (
+    EXPERIMENTS_STREAM,
     CatalogAdopted,
     ConfigActivated,
     ConfigArchived,
@@ -26,28 +26,24 @@ from ledger.events import (
     ConfigRevised,
     ConfigRolledBack,
     Event,
+    ExperimentChanged,
+    ExperimentStarted,
+    ExperimentStopped,
     Frozen,
     LeverKilled,
     LeverRestored,
     Recorded,
     RolloutChanged,
+    ShadowStarted,
+    ShadowStopped,
     Unfrozen,
     decode,
 )
+from ledger.experiments import Experiment
 from ledger.live import Activation, Origin
 from ledger.scopes import Place, Scope
 from projections import sql
-from projections.views import (
-    Connection,
-    Cursor,
-    Page,
-    Parts,
-    add_rows,
-    ask_page,
-    composed,
-    plain,
-    stamp,
-)
+from projections.views import Cursor, add_rows, stamp
 
 Json = Any
 
@@ -59,10 +55,15 @@ ACTIONS: Mapping[type[Event], str] = {
     ConfigArchived: "archive",
     ConfigRolledBack: "rollback",
     RolloutChanged: "rollout",
+    ShadowStarted: "shadow",
+    ShadowStopped: "unshadow",
     Frozen: "freeze",
     Unfrozen: "unfreeze",
     LeverKilled: "kill",
     LeverRestored: "restore",
+    ExperimentStarted: "start_experiment",
+    ExperimentChanged: "change_experiment",
+    ExperimentStopped: "stop_experiment",
     CatalogAdopted: "adopt_catalog",
 }
 """The action by which an event is filed: the verb of the command that leads to it."""
@@ -70,6 +71,9 @@ ACTIONS: Mapping[type[Event], str] = {
 _WRITING = (ConfigCreated, ConfigRevised, CatalogAdopted)
 _ENDING = (ConfigDeactivated, ConfigArchived)
 _LIVING = (ConfigActivated, ConfigRolledBack, RolloutChanged, *_ENDING)
+_SHADOWING = (ShadowStarted, ShadowStopped, ConfigArchived)
+
+_Experimenting = ExperimentStarted | ExperimentChanged | ExperimentStopped
 
 
 class AuditView:
@@ -101,17 +105,20 @@ class _Past:
 
     contents: dict[UUID, Content] = field(default_factory=dict)
     activations: dict[UUID, Activation] = field(default_factory=dict)
+    shadows: dict[UUID, Activation] = field(default_factory=dict)
     archived: set[UUID] = field(default_factory=set)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
     catalog: Catalog | None = None
 
     def add(self, recorded: Recorded) -> None:
         """Go past an event."""
+        self.add_shadow(recorded)
+        self.add_experiment(recorded)
         match event := recorded.event:
             case ConfigCreated() | ConfigRevised():
                 self.contents[event.config_id] = event.content
             case ConfigActivated() | ConfigRolledBack() | RolloutChanged():
-                activation = Activation(event.config_id, event.pinned, Origin.of(recorded))
-                self.activations[event.config_id] = activation
+                self.activations[event.config_id] = _began(event, recorded)
                 self.archived.discard(event.config_id)
             case ConfigDeactivated():
                 self.activations.pop(event.config_id, None)
@@ -121,18 +128,47 @@ class _Past:
             case CatalogAdopted():
                 self.catalog = event.catalog
 
+    def add_shadow(self, recorded: Recorded) -> None:
+        """Go past an event, as far as shadows are concerned."""
+        match event := recorded.event:
+            case ShadowStarted():
+                self.shadows[event.config_id] = _began(event, recorded)
+            case ShadowStopped() | ConfigArchived():
+                self.shadows.pop(event.config_id, None)
+
+    def add_experiment(self, recorded: Recorded) -> None:
+        """Go past an event, as far as experiments are concerned."""
+        match event := recorded.event:
+            case ExperimentStarted() | ExperimentChanged():
+                self.experiments[event.experiment.experiment_id] = event.experiment
+            case ExperimentStopped():
+                self.experiments.pop(event.experiment_id, None)
+
     def place(self, config_id: UUID) -> Place:
         """Tell where a config is set that the batch ends."""
         activation = self.activations.get(config_id)
         return self.contents[config_id].place if activation is None else activation.pinned.place
 
 
+def _began(
+    event: ConfigActivated | ConfigRolledBack | RolloutChanged | ShadowStarted, recorded: Recorded
+) -> Activation:
+    return Activation(event.config_id, event.pinned, Origin.of(recorded))
+
+
+def _experiment_id(event: _Experimenting) -> str:
+    if isinstance(event, ExperimentStopped):
+        return event.experiment_id
+    return event.experiment.experiment_id
+
+
 def _past(cursor: Cursor, batch: Sequence[Recorded]) -> _Past:
-    """Read what the ledger says of the batch's configs and catalog before it."""
+    """Read what the ledger says of the batch's configs, experiments and catalog before it."""
     past = _Past()
-    for asking, answering in (
-        ((ConfigRevised, *_ENDING, CatalogAdopted), _WRITING),
-        (_LIVING, _LIVING),
+    for asking, answering, add in (
+        ((ConfigRevised, *_ENDING, CatalogAdopted), _WRITING, past.add),
+        (_LIVING, _LIVING, past.add),
+        (_SHADOWING, _SHADOWING, past.add_shadow),
     ):
         firsts: dict[UUID, int] = {}
         for recorded in batch:
@@ -143,7 +179,15 @@ def _past(cursor: Cursor, batch: Sequence[Recorded]) -> _Past:
         cursor.execute(sql.queries()["audit_before"], parameters)
         for row in cursor.fetchall():
             if row[0] < batch[0].position:
-                past.add(decode(*row))
+                add(decode(*row))
+    events = [r.event for r in batch if isinstance(r.event, _Experimenting)]
+    for experiment_id in sorted(set(map(_experiment_id, events))):
+        # Nothing but a member can read so in stored bytes: inside a text, quotes are escaped.
+        named = b'"experiment_id":' + orjson.dumps(experiment_id)
+        before = {"stream": EXPERIMENTS_STREAM, "before": batch[0].position, "named": named}
+        cursor.execute(sql.queries()["audit_before_experiment"], before)
+        for row in cursor.fetchall():
+            past.add_experiment(decode(*row))
     return past
 
 
@@ -167,11 +211,13 @@ def _entry(past: _Past, recorded: Recorded) -> _Entry:
         case ConfigCreated() | ConfigRevised():
             return _written(past.contents.get(event.config_id), event)
         case ConfigActivated() | ConfigRolledBack() | RolloutChanged():
-            return _activated(
-                past, Activation(event.config_id, event.pinned, Origin.of(recorded)), event
-            )
+            return _activated(past, _began(event, recorded), event)
         case ConfigDeactivated() | ConfigArchived():
             return _ended(past, event)
+        case ShadowStarted():
+            return _shadowed(past.shadows.get(event.config_id), _began(event, recorded), event)
+        case ShadowStopped():
+            return _unshadowed(past.shadows[event.config_id])
         case Frozen() | Unfrozen():
             frozen = isinstance(event, Frozen)
             return _Entry({"frozen": _change(not frozen, frozen)}, event.place)
@@ -179,6 +225,8 @@ def _entry(past: _Past, recorded: Recorded) -> _Entry:
             killed = isinstance(event, LeverKilled)
             diff = {"killed": _change(not killed, killed)}
             return _Entry(diff, levers=(event.lever,), break_glass=event.break_glass)
+        case ExperimentStarted() | ExperimentChanged() | ExperimentStopped():
+            return _experimented(past.experiments.get(_experiment_id(event)), event)
         case CatalogAdopted():
             return _adopted(past.catalog, event.catalog)
     assert_never(event)
@@ -219,14 +267,45 @@ def _activated(
 def _ended(past: _Past, event: ConfigDeactivated | ConfigArchived) -> _Entry:
     old = _activation(past.activations.get(event.config_id))
     diff = _differences(old, {})
+    shadow: Mapping[str, Json] = {}
     if isinstance(event, ConfigArchived):
         diff["archived"] = _change(False, True)
+        shadow = _activation(past.shadows.get(event.config_id))
+        diff |= {"shadow": _change(shadow["revision"], None)} if shadow else {}
     return _Entry(
         diff,
         past.place(event.config_id),
-        _levers(old, {}),
+        _levers(old, shadow),
         old.get("revision"),
         isinstance(event, ConfigDeactivated) and event.break_glass,
+    )
+
+
+def _shadowed(before: Activation | None, after: Activation, event: ShadowStarted) -> _Entry:
+    old, new, pinned = _activation(before), _activation(after), after.pinned
+    return _Entry(
+        _differences(old, new),
+        pinned.place,
+        _levers(old, new),
+        pinned.revision,
+        violations=event.violations,
+    )
+
+
+def _unshadowed(before: Activation) -> _Entry:
+    old = _activation(before)
+    return _Entry(
+        _differences(old, {}), before.pinned.place, _levers(old, {}), before.pinned.revision
+    )
+
+
+def _experimented(before: Experiment | None, event: _Experimenting) -> _Entry:
+    old = {} if before is None else before.to_json()
+    new = {} if isinstance(event, ExperimentStopped) else event.experiment.to_json()
+    return _Entry(
+        _differences(old, new, nested=None),
+        Place(Scope.EXPERIMENT, _experiment_id(event)),
+        break_glass=event.break_glass,
     )
 
 
@@ -289,145 +368,3 @@ def _row(recorded: Recorded, entry: _Entry) -> dict[str, Json]:
         "break_glass": entry.break_glass,
         "violations": entry.violations,
     }
-
-
-# --- Asking ---
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """An entry of the audit trail."""
-
-    id: UUID
-    config_id: UUID | None
-    action: str
-    actor: UUID
-    diff: dict[str, Json] | None
-    ts: Instant
-    position: int
-    reason: str
-    correlation_id: UUID
-    causation_id: UUID
-    scope: str | None
-    scope_ref: str | None
-    revision: int | None
-    levers: list[str]
-    break_glass: bool
-    violations: list[Json]
-
-    def to_json(self) -> dict[str, Json]:
-        """Write the entry as the API lists it."""
-        written = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in ("id", "config_id", "actor", "correlation_id", "causation_id"):
-            written[name] = None if written[name] is None else str(written[name])
-        return {**written, "ts": format_instant(self.ts)}
-
-
-class AuditFilters(TypedDict, total=False):
-    """What the trail can be narrowed by; None is no filter. From `since` until before `until`."""
-
-    actor: UUID | None
-    action: str | None
-    lever: str | None
-    scope: str | None
-    scope_ref: str | None
-    config_id: UUID | None
-    since: Instant | None
-    until: Instant | None
-
-
-def list_audit(
-    connection: Connection,
-    *,
-    limit: int = 50,
-    after: int | None = None,
-    oldest_first: bool = False,
-    **filters: Unpack[AuditFilters],
-) -> Page[Audited]:
-    """List the entries that meet every filter, newest first.
-
-    `after` is a page's `next`; a list that is read `oldest_first` also finds what is recorded
-    meanwhile. Raises ValueError for a scope or action that does not exist.
-    """
-    wanted = {**_values_of(filters), "after": after}
-    parts = _parts(wanted, oldest_first=oldest_first)
-    rows = ask_page(connection, "audit_page", parts, {**wanted, "limit": limit + 1}, Audited)
-    more = len(rows) > limit
-    return Page(tuple(rows[:limit]), rows[limit - 1].position if more else None)
-
-
-def _values_of(filters: AuditFilters) -> dict[str, Any]:
-    action, scope, lever = filters.get("action"), filters.get("scope"), filters.get("lever")
-    if action is not None and action not in ACTIONS.values():
-        raise ValueError(f"{action!r} is not an action")
-    return {
-        "actor": filters.get("actor"),
-        "action": action,
-        "lever": None if lever is None else plain(lever),
-        "scope": None if scope is None else Scope(scope).value,
-        "scope_ref": filters.get("scope_ref"),
-        "config_id": filters.get("config_id"),
-        "since": stamp(filters.get("since")),
-        "until": stamp(filters.get("until")),
-    }
-
-
-def audit_statement(filters: Mapping[str, Any], *, oldest_first: bool = False) -> Composed:
-    """Return the statement that `list_audit` runs for filters, to have it explained."""
-    return composed("audit_page", _parts(filters, oldest_first=oldest_first))
-
-
-# Instants grow with positions, so the edges of a time span are looked up as positions: then the
-# index of any other filter, which ends in the position, serves the time span as well.
-_FILTERS: Mapping[str, SQL] = {
-    "actor": SQL("actor = %(actor)s"),
-    "action": SQL("action = %(action)s::liveops_audit_action"),
-    "lever": SQL(
-        "EXISTS (SELECT FROM liveops_audit_levers l"
-        " WHERE l.lever = %(lever)s AND l.position = liveops_audit.position)"
-    ),
-    "scope": SQL("scope = %(scope)s::liveops_config_scope"),
-    "scope_ref": SQL("scope_ref = %(scope_ref)s"),
-    "config_id": SQL("config_id = %(config_id)s"),
-    "since": SQL(
-        "position >= (SELECT a.position FROM liveops_audit a"
-        " WHERE a.ts >= %(since)s::timestamptz ORDER BY a.ts LIMIT 1)"
-    ),
-    "until": SQL(
-        "position <= (SELECT a.position FROM liveops_audit a"
-        " WHERE a.ts < %(until)s::timestamptz ORDER BY a.ts DESC LIMIT 1)"
-    ),
-}
-# Under row-level security Postgres guesses how many rows an enum filters (enum_eq is not leakproof,
-# so its statistics are out of bounds), and would walk the whole trail by position for a rare one.
-# A range of one value, and that value in the order, leave it the enum's own index, or that of
-# another filter, of which it knows how rare it is.
-_RANGES: Mapping[str, SQL] = {
-    "action": SQL(
-        "action BETWEEN %(action)s::liveops_audit_action AND %(action)s::liveops_audit_action"
-    ),
-    "scope": SQL(
-        "scope BETWEEN %(scope)s::liveops_config_scope AND %(scope)s::liveops_config_scope"
-    ),
-}
-
-
-def _parts(filters: Mapping[str, Any], *, oldest_first: bool) -> Parts:
-    named = [name for name in _FILTERS if filters.get(name) is not None]
-    led = _led_by(named)
-    conditions = [_RANGES[name] if name == led else _FILTERS[name] for name in named]
-    if filters.get("after") is not None:
-        conditions.append(SQL("position > %(after)s" if oldest_first else "position < %(after)s"))
-    columns = [Identifier("liveops_audit", name) for name in (led, "position") if name]
-    way = SQL(" ASC" if oldest_first else " DESC")
-    return {
-        "conditions": SQL(" AND ").join([SQL("true"), *conditions]),
-        "order": SQL(", ").join(column + way for column in columns),
-    }
-
-
-def _led_by(named: Sequence[str]) -> str | None:
-    """Name the enum whose index is to be walked; how rare a ref is, is known better."""
-    if "action" in named:
-        return "action"
-    return "scope" if "scope" in named and "scope_ref" not in named else None

@@ -1,4 +1,5 @@
-"""`liveops_configs`: every config as it stands, its newest revision and what is in force of it.
+"""`liveops_configs`: every config as it stands, its newest revision, what is in force of it or in
+shadow.
 
 `status` is the stage at the row's last event, because a row must not change by the passing of
 time. What it is at an instant, `list_configs` works out from the same row, the instant and the
@@ -28,6 +29,8 @@ from ledger.events import (
     Frozen,
     Recorded,
     RolloutChanged,
+    ShadowStarted,
+    ShadowStopped,
     Unfrozen,
 )
 from ledger.live import Activation, Freeze, Live, Origin, evolve_live
@@ -60,8 +63,9 @@ _STAMPS = (
     "active_from",
     "active_to",
     "activated_at",
+    "shadowed_at",
 )
-_TEXTS = ("payload", "targeting", "rollout", "labels", "activation")
+_TEXTS = ("payload", "targeting", "rollout", "labels", "activation", "shadow")
 
 Fields = dict[str, Any]
 """A row by column: stamps are Instants, and JSON is text, so that no number changes on its way."""
@@ -71,7 +75,7 @@ class ConfigsView:
     """The view `liveops_configs`, with `liveops_freezes` beside it."""
 
     name = "liveops_configs"
-    version = 1
+    version = 2
     tables: tuple[str, ...] = ("liveops_configs", "liveops_freezes")
     schema = sql.read("configs.sql")
 
@@ -110,7 +114,11 @@ def _change(rows: dict[UUID, Fields], event: ConfigEvent, recorded: Recorded) ->
         case ConfigDeactivated():
             row |= {"status": Status.INACTIVE, **_NOT_ACTIVE}
         case ConfigArchived():
-            row |= {"status": Status.ARCHIVED, **_NOT_ACTIVE}
+            row |= {"status": Status.ARCHIVED, **_NOT_ACTIVE, **_NOT_IN_SHADOW}
+        case ShadowStarted():
+            row |= _shadowed(event, recorded)
+        case ShadowStopped():
+            row |= _NOT_IN_SHADOW
         case _:
             raise ValueError(f"{type(event).__name__} is news to the view liveops_configs")
 
@@ -128,6 +136,7 @@ def _created(event: ConfigCreated, recorded: Recorded) -> Fields:
         "position": recorded.position,
         **_written(event.revision, event.content),
         **_NOT_ACTIVE,
+        **_NOT_IN_SHADOW,
     }
 
 
@@ -149,15 +158,31 @@ def _written(revision: int, content: Content) -> Fields:
 def _activated(
     event: ConfigActivated | ConfigRolledBack | RolloutChanged, recorded: Recorded
 ) -> Fields:
-    rank = Activation(event.config_id, event.pinned, Origin.of(recorded)).rank
     return {
         "active_revision": event.pinned.revision,
         "active_from": event.pinned.window.valid_from,
         "active_to": event.pinned.window.valid_to,
         "activated_at": recorded.recorded_at,
         "activated_position": recorded.position,
-        "activation": _text({**event.pinned.to_json(), "rank": rank}),
+        "activation": _ranked(event, recorded),
     }
+
+
+def _shadowed(event: ShadowStarted, recorded: Recorded) -> Fields:
+    return {
+        "shadow_revision": event.pinned.revision,
+        "shadowed_at": recorded.recorded_at,
+        "shadowed_position": recorded.position,
+        "shadow": _ranked(event, recorded),
+    }
+
+
+def _ranked(
+    event: ConfigActivated | ConfigRolledBack | RolloutChanged | ShadowStarted, recorded: Recorded
+) -> str | None:
+    """Write what an event pinned, with the rank that it has, be it its own or a restored one."""
+    rank = Activation(event.config_id, event.pinned, Origin.of(recorded)).rank
+    return _text({**event.pinned.to_json(), "rank": rank})
 
 
 _NOT_ACTIVE: Fields = dict.fromkeys(
@@ -169,6 +194,9 @@ _NOT_ACTIVE: Fields = dict.fromkeys(
         "activated_position",
         "activation",
     )
+)
+_NOT_IN_SHADOW: Fields = dict.fromkeys(
+    ("shadow_revision", "shadowed_at", "shadowed_position", "shadow")
 )
 
 
@@ -197,12 +225,13 @@ def _store(cursor: Cursor, rows: Mapping[UUID, Fields]) -> None:
 
 
 def _columns(row: Fields) -> dict[str, Json]:
-    """Write a row, with the levers that the newest revision or the activation sets."""
+    """Write a row, with the levers that the newest revision, activation or shadow sets."""
     stamps = {name: stamp(row[name]) for name in _STAMPS}
     texts = {name: _fragment(row[name]) for name in _TEXTS}
     levers = set(orjson.loads(row["payload"]))
-    if row["activation"] is not None:
-        levers |= set(orjson.loads(row["activation"])["payload"])
+    for pinned in (row["activation"], row["shadow"]):
+        if pinned is not None:
+            levers |= set(orjson.loads(pinned)["payload"])
     return {**row, **stamps, **texts, "levers": sorted(levers)}
 
 
@@ -249,7 +278,8 @@ def _store_freezes(cursor: Cursor, live: Live) -> None:
 class ListedConfig:
     """A config of the list, its status at the instant that was asked for.
 
-    The content is that of the newest revision; `active_…` tell of the un-ended activation.
+    The content is that of the newest revision; `active_…` tell of the un-ended activation, and
+    `shadow…` of the shadow.
     """
 
     config_id: UUID
@@ -273,6 +303,9 @@ class ListedConfig:
     active_to: Instant | None
     activated_at: Instant | None
     activated_position: int | None
+    shadow_revision: int | None
+    shadowed_at: Instant | None
+    shadowed_position: int | None
     levers: list[str]
     created_position: int
     position: int

@@ -114,8 +114,9 @@ class Mirror:
 
     def _head(self) -> Record:
         live = self.live
-        count = len(live.activations) + len(live.freezes) + len(live.kills)
-        return head_record(self.stamp, count + (live.catalog_origin is not None))
+        count = len(live.activations) + len(live.shadows) + len(live.experiments)
+        count += len(live.freezes) + len(live.kills) + (live.catalog_origin is not None)
+        return head_record(self.stamp, count)
 
 
 def head_position(held: Mapping[str, bytes]) -> int:

@@ -26,7 +26,8 @@ from commands.http.problems import BEHIND, RETRY_AFTER_SECONDS, Problem
 from commands.http.requests import LedgerRoute
 from commands.models import Moment
 from ledger.scopes import Scope
-from projections.audit import ACTIONS, Audited, list_audit
+from projections.audit import ACTIONS
+from projections.trail import Audited, list_audit
 from projections.views import Page
 
 Json = Any

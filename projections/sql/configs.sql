@@ -1,4 +1,5 @@
--- One row per config: its newest revision, and beside it the activation that no event has ended.
+-- One row per config: its newest revision, and beside it the activation and the shadow that no event
+-- has ended.
 CREATE TABLE liveops_configs (
     config_id uuid PRIMARY KEY,
     name text NOT NULL,
@@ -22,6 +23,10 @@ CREATE TABLE liveops_configs (
     activated_at timestamptz,
     activated_position bigint,
     activation jsonb,
+    shadow_revision integer,
+    shadowed_at timestamptz,
+    shadowed_position bigint,
+    shadow jsonb,
     levers text[] NOT NULL,
     created_position bigint NOT NULL UNIQUE,
     position bigint NOT NULL

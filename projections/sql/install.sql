@@ -13,12 +13,29 @@ BEGIN
             ('draft', 'scheduled', 'active', 'expired', 'inactive', 'archived');
     END IF;
     IF to_regtype('liveops_audit_action') IS NULL THEN
-        CREATE TYPE liveops_audit_action AS ENUM
-            ('create', 'revise', 'activate', 'deactivate', 'archive', 'rollback', 'rollout',
-             'freeze', 'unfreeze', 'kill', 'restore', 'adopt_catalog');
+        CREATE TYPE liveops_audit_action AS ENUM ();
     END IF;
 END
 $$;
+
+-- One by one, so that a database of an earlier version gets what is new.
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'create';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'revise';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'activate';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'deactivate';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'archive';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'rollback';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'rollout';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'shadow';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'unshadow';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'freeze';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'unfreeze';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'kill';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'restore';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'start_experiment';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'change_experiment';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'stop_experiment';
+ALTER TYPE liveops_audit_action ADD VALUE IF NOT EXISTS 'adopt_catalog';
 
 -- Who may do what with a derived table: readers read, the projector writes, nobody else does
 -- anything. FORCE makes that hold for the owner too. A superuser is beyond all policies.

@@ -92,7 +92,9 @@ SELECT config_id, name, scope::text, scope_ref, status::text, payload::text,
        revision, targeting::text, rollout::text, priority, labels::text,
        active_revision, liveops_instant(active_from) AS active_from,
        liveops_instant(active_to) AS active_to, liveops_instant(activated_at) AS activated_at,
-       activated_position, activation::text, created_position, position
+       activated_position, activation::text,
+       shadow_revision, liveops_instant(shadowed_at) AS shadowed_at, shadowed_position,
+       shadow::text, created_position, position
   FROM liveops_configs
  WHERE config_id = ANY (%(config_ids)s::uuid[]);
 
@@ -134,7 +136,9 @@ SELECT config_id, name, scope::text, scope_ref, stage::text AS status, payload,
        revision, targeting, rollout, priority, labels,
        active_revision, liveops_instant(active_from) AS active_from,
        liveops_instant(active_to) AS active_to, liveops_instant(activated_at) AS activated_at,
-       activated_position, levers, created_position, position
+       activated_position,
+       shadow_revision, liveops_instant(shadowed_at) AS shadowed_at, shadowed_position,
+       levers, created_position, position
   FROM staged
  WHERE {conditions}
  ORDER BY {order}
@@ -154,6 +158,16 @@ SELECT earlier.position, liveops_instant(earlier.recorded_at), earlier.state
             ORDER BY e.originator_version DESC
             LIMIT 1
        ) AS earlier;
+
+-- name: audit_before_experiment
+-- The last event before a position that names an experiment, as it stands in the stored bytes.
+SELECT e.position, liveops_instant(e.recorded_at), e.state
+  FROM liveops_events e
+ WHERE e.originator_id = %(stream)s
+   AND e.position < %(before)s
+   AND position(%(named)s::bytea IN e.state) > 0
+ ORDER BY e.originator_version DESC
+ LIMIT 1;
 
 -- name: audit_add_levers
 INSERT INTO liveops_audit_levers (lever, position)

@@ -19,10 +19,12 @@ from ledger.clock import format_instant, from_datetime
 from ledger.content import Content
 from ledger.errors import Refused
 from ledger.events import Recorded, encode
+from ledger.experiments import Experiment
 from ledger.intents import (
     ActivateConfig,
     AdoptCatalog,
     ArchiveConfig,
+    ChangeExperiment,
     ChangeRollout,
     CreateConfig,
     DeactivateConfig,
@@ -33,6 +35,10 @@ from ledger.intents import (
     ReviseConfig,
     RollBack,
     RollBackConfig,
+    StartExperiment,
+    StartShadow,
+    StopExperiment,
+    StopShadow,
     Unfreeze,
 )
 from ledger.rollout import Rollout
@@ -47,6 +53,7 @@ from tests.unit.history import START, History
 Json = Any
 
 CONFIGS = [UUID(int=n) for n in range(1, 9)]
+EXPERIMENTS = ["drops", 'p"ce', "é"]
 PLACES = [EVERYWHERE, Place(Scope.WORLD, "w1"), Place(Scope.WORLD, "w2"), Place(Scope.SESSION, "s")]
 LEVERS = ["DROP_RATE_RARE_MULTIPLIER", "QUEST_PACING_TEMPO_MULTIPLIER", "VENDOR_MARGIN_MIN"]
 SECOND = 1_000_000
@@ -70,6 +77,7 @@ def random_history(seed: int, steps: int = 300) -> History:
 def _intent(chance: random.Random, history: History) -> Intent:
     config = chance.choice(CONFIGS)
     place, lever = chance.choice(PLACES), chance.choice(LEVERS)
+    experiment_id = chance.choice(EXPERIMENTS)
     rollout = Rollout.from_json({"percentage": chance.choice([0, 12.5, 100])})
     target = replay_live(history.events[: chance.randrange(len(history.events) + 1)])
     builds: dict[Callable[[], Intent], int] = {
@@ -81,6 +89,11 @@ def _intent(chance: random.Random, history: History) -> Intent:
         lambda: RollBackConfig(config): 4,
         lambda: ChangeRollout(config, rollout): 4,
         lambda: RollBack(target, chance.choice([None, place]), break_glass=True): 2,
+        lambda: StartShadow(config, chance.choice([None, 1])): 4,
+        lambda: StopShadow(config): 2,
+        lambda: StartExperiment(_experiment(chance, experiment_id)): 3,
+        lambda: ChangeExperiment(experiment_id, chance.choice([0, 500, 40_000])): 3,
+        lambda: StopExperiment(experiment_id): 1,
         lambda: Freeze(place): 2,
         lambda: Unfreeze(place): 8,
         lambda: KillLever(lever, break_glass=chance.random() < 0.5): 1,
@@ -88,6 +101,18 @@ def _intent(chance: random.Random, history: History) -> Intent:
         lambda: AdoptCatalog(chance.choice(_catalogs())): 1,
     }
     return chance.choices(list(builds), list(builds.values()))[0]()
+
+
+def _experiment(chance: random.Random, experiment_id: str) -> Experiment:
+    return Experiment.from_json(
+        {
+            "experiment_id": experiment_id,
+            "variations": [{"name": "a", "weight": 1}, {"name": "b", "weight": 1}],
+            "percentage": chance.choice([10, 30.5]),
+            "group": chance.choice([None, "g"]),
+            "description": chance.choice(["", '"experiment_id":"drops"']),
+        }
+    )
 
 
 @cache

@@ -17,17 +17,23 @@ from ledger.events import (
     ConfigEvent,
     ConfigRevised,
     ConfigRolledBack,
+    ExperimentChanged,
+    ExperimentStarted,
+    ExperimentStopped,
     Frozen,
     LeverKilled,
     LeverRestored,
     Recorded,
+    ShadowStarted,
+    ShadowStopped,
     Unfrozen,
 )
 from ledger.intents import AdoptCatalog, ArchiveConfig, CreateConfig, RollBackConfig
 from ledger.scopes import EVERYWHERE, Place
 from ledger.state import State, replay
-from projections.audit import ACTIONS, Audited, AuditFilters, list_audit
+from projections.audit import ACTIONS
 from projections.catalogue import install
+from projections.trail import Audited, AuditFilters, list_audit
 from tests.conftest import temporary_database
 from tests.integration.projecting import LEVERS, columns, project, random_history, record
 from tests.unit.history import ACTOR, History
@@ -50,7 +56,19 @@ def told(state: State, config_id: UUID) -> dict[str, Json]:
     activation = state.live.activations.get(config_id)
     config = state.configs.get(config_id)
     written = {} if activation is None else {**activation.pinned.to_json(), "rank": activation.rank}
-    return {**written, "archived": config is not None and config.archived}
+    shadow = state.live.shadows.get(config_id)
+    told = {**written, "archived": config is not None and config.archived}
+    return told | ({"shadow": shadow.pinned.revision} if shadow else {})
+
+
+def shadow(state: State, config_id: UUID) -> dict[str, Json]:
+    standing = state.live.shadows.get(config_id)
+    return {} if standing is None else {**standing.pinned.to_json(), "rank": standing.rank}
+
+
+def running(state: State, experiment_id: str) -> dict[str, Json]:
+    standing = state.live.experiments.get(experiment_id)
+    return {} if standing is None else standing.experiment.to_json()
 
 
 def written(state: State, config_id: UUID) -> dict[str, Json]:
@@ -81,6 +99,8 @@ def expected_diff(before: State, after: State, recorded: Recorded) -> dict[str, 
     match event := recorded.event:
         case ConfigCreated() | ConfigRevised():
             return changed(written(before, event.config_id), written(after, event.config_id))
+        case ShadowStarted() | ShadowStopped():
+            return changed(shadow(before, event.config_id), shadow(after, event.config_id))
         case ConfigEvent():
             diff = changed(told(before, event.config_id), told(after, event.config_id))
             if isinstance(event, ConfigRolledBack):
@@ -92,7 +112,16 @@ def expected_diff(before: State, after: State, recorded: Recorded) -> dict[str, 
         case LeverKilled() | LeverRestored():
             killed = [event.lever in state.live.kills for state in (before, after)]
             return {"killed": {"before": killed[0], "after": killed[1]}}
+        case ExperimentStarted() | ExperimentChanged() | ExperimentStopped():
+            experiment_id = experiment_of(event)
+            return changed(running(before, experiment_id), running(after, experiment_id))
     return {}
+
+
+def experiment_of(event: ExperimentStarted | ExperimentChanged | ExperimentStopped) -> str:
+    if isinstance(event, ExperimentStopped):
+        return event.experiment_id
+    return event.experiment.experiment_id
 
 
 def is_frozen(state: State, place: Place) -> bool:
@@ -161,6 +190,8 @@ def concerned(
         return (place.scope.value, place.ref), set(holder.payload if holder else ())
     if isinstance(event, Frozen | Unfrozen):
         return (event.place.scope.value, event.place.ref), set()
+    if isinstance(event, ExperimentStarted | ExperimentChanged | ExperimentStopped):
+        return ("experiment", experiment_of(event)), set()
     return (None, None), {event.lever} if isinstance(event, LeverKilled | LeverRestored) else set()
 
 

@@ -69,7 +69,8 @@ def counted(state: State, config_id: UUID, status: str, last: Recorded) -> dict[
     content = config.latest.content.to_json()
     activation = state.activation(config)
     pinned = None if activation is None else activation.pinned
-    levers = content["payload"].keys() | (pinned.payload.keys() if pinned else set())
+    shadow = state.live.shadows.get(config_id)
+    sources = [each.payload for each in (pinned, shadow and shadow.pinned) if each]
     return {
         **content,
         "valid_from": instant(content["valid_from"]),
@@ -86,7 +87,11 @@ def counted(state: State, config_id: UUID, status: str, last: Recorded) -> dict[
         "activated_at": activation and activation.origin.recorded_at,
         "activated_position": activation and activation.origin.position,
         "activation": pinned and {**pinned.to_json(), "rank": activation and activation.rank},
-        "levers": sorted(levers),
+        "shadow_revision": shadow and shadow.pinned.revision,
+        "shadowed_at": shadow and shadow.origin.recorded_at,
+        "shadowed_position": shadow and shadow.origin.position,
+        "shadow": shadow and {**shadow.pinned.to_json(), "rank": shadow.rank},
+        "levers": sorted({*content["payload"], *(name for each in sources for name in each)}),
         "created_position": config.created.position,
         "position": last.position,
     }

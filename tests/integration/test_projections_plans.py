@@ -13,9 +13,9 @@ from psycopg import ClientCursor
 
 from ledger.clock import format_instant
 from ledger.intents import ArchiveConfig
-from projections.audit import audit_statement
 from projections.catalogue import install
 from projections.configs import configs_statement
+from projections.trail import audit_statement
 from tests.conftest import temporary_database
 from tests.integration.projecting import LEVERS, SECOND, many_configs, project, record
 from tests.unit.history import ACTOR, START

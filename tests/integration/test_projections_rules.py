@@ -16,9 +16,17 @@ from ledger.errors import LedgerUnavailable
 from ledger.store import migrate
 from projections import sql
 from projections.audit import ACTIONS
-from projections.catalogue import VIEWS, install
+from projections.catalogue import VIEWS, install, upgrade
 from projections.configs import ConfigsView
-from tests.integration.projecting import all_rows, many_configs, project, record, rows
+from tests.integration.projecting import (
+    all_rows,
+    columns,
+    many_configs,
+    project,
+    random_history,
+    record,
+    rows,
+)
 
 TABLES = [
     "liveops_audit",
@@ -172,6 +180,23 @@ def test_a_ledger_may_live_in_a_schema_of_its_own(new_database: Callable[[], str
 def test_every_action_is_in_the_database(connection: psycopg.Connection) -> None:
     query = "SELECT unnest(enum_range(NULL::liveops_audit_action))::text"
     assert {name for (name,) in connection.execute(query)} == set(ACTIONS.values())
+
+
+def test_a_database_of_the_version_before_is_brought_up(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    migrate(url)
+    with psycopg.connect(url, autocommit=True) as superuser:
+        superuser.execute("CREATE TYPE liveops_audit_action AS ENUM ('create', 'activate')")
+        superuser.execute("ALTER TYPE liveops_audit_action OWNER TO liveops_owner")
+    install(url)
+    with psycopg.connect(url, autocommit=True) as superuser:
+        superuser.execute("ALTER TABLE liveops_configs DROP COLUMN shadow")
+        superuser.execute("UPDATE liveops_projections SET version = version - 1")
+    record(url, random_history(1).events)
+    install(url)
+    assert upgrade(url) == [view.name for view in VIEWS]
+    assert {row["action"] for row in columns(url, "liveops_audit")} > {"shadow", "stop_experiment"}
+    assert any(row["shadow"] for row in columns(url, "liveops_configs"))
 
 
 def test_the_seeds_columns_are_there(connection: psycopg.Connection) -> None:

@@ -9,11 +9,13 @@ import orjson
 import pytest
 
 from ledger.cloudevents import HEAD, Stamp, event_record, link_of, read_head
+from ledger.intents import StartExperiment, StartShadow, StopExperiment
 from ledger.topics import ACTIVE_SETTINGS, EVENTS_SETTINGS
 from projections import publisher
 from projections.topics import RecordsWithheld
 from tests.integration.patience import eventually
 from tests.integration.publishing import TEMPO, Operator, Published, Publishing
+from tests.unit.publishing import experiment
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -82,6 +84,22 @@ def test_the_state_names_what_it_is_of_and_forgets_what_is_archived(
     topics.await_ledger(operator)
     assert topics.read(topics.active)[-2].value is None
     assert str(config_id) not in topics.held()
+
+
+def test_shadows_and_experiments_are_there_while_they_last(
+    operator: Operator, publishing: Publishing, topics: Published
+) -> None:
+    publishing.thread()
+    config_id = operator.config(1.5)
+    ids = {f"shadow:{config_id}", "experiment:x"}
+    began = [operator.do(StartShadow(config_id)), operator.do(StartExperiment(experiment("x")))]
+    topics.await_ledger(operator)
+    held = topics.held()
+    assert [orjson.loads(held[thing])["position"] for thing in sorted(ids, reverse=True)] == began
+    operator.do(StopExperiment("x"))
+    operator.archive(config_id)
+    topics.await_ledger(operator)
+    assert ids.isdisjoint(topics.held())
 
 
 def test_a_command_larger_than_a_transaction_is_one_batch(

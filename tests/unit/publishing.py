@@ -12,10 +12,12 @@ from ledger.cloudevents import Record
 from ledger.content import Content
 from ledger.errors import Refused
 from ledger.events import Recorded, encode
+from ledger.experiments import Experiment, Variation
 from ledger.intents import (
     ActivateConfig,
     AdoptCatalog,
     ArchiveConfig,
+    ChangeExperiment,
     CreateConfig,
     DeactivateConfig,
     Freeze,
@@ -23,6 +25,10 @@ from ledger.intents import (
     KillLever,
     RestoreLever,
     RollBack,
+    StartExperiment,
+    StartShadow,
+    StopExperiment,
+    StopShadow,
     Unfreeze,
 )
 from ledger.live import Live
@@ -108,6 +114,13 @@ def _content(number: int) -> Content:
     return Content.from_json(data)
 
 
+def experiment(experiment_id: str) -> Experiment:
+    """Give an experiment of two arms that half of its group takes part in."""
+    arms = (Variation("a", 1), Variation("b", 1))
+    return Experiment(experiment_id, arms, percentage=50_000, group="g")
+
+
+_experiments = st.sampled_from(["x", "y", "é"])
 _ids = st.sampled_from(CONFIG_IDS)
 _places = st.sampled_from([EVERYWHERE, WORLD])
 _levers = st.sampled_from(["TURN_PACING_MULTIPLIER", "MODS_GATE"])
@@ -120,6 +133,11 @@ intents = st.one_of(
     _places.map(Unfreeze),
     _levers.map(KillLever),
     _levers.map(RestoreLever),
+    _ids.map(StartShadow),
+    _ids.map(StopShadow),
+    _experiments.map(experiment).map(StartExperiment),
+    _experiments.map(lambda experiment_id: ChangeExperiment(experiment_id, 20_000)),
+    _experiments.map(StopExperiment),
     st.just(RollBack(Live())),
 )
 

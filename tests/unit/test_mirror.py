@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from consumers.prefix import start_from
 from ledger.cloudevents import HEAD, read_head
-from ledger.intents import ArchiveConfig, KillLever, RollBack
+from ledger.intents import (
+    ArchiveConfig,
+    KillLever,
+    RollBack,
+    StartExperiment,
+    StartShadow,
+    StopExperiment,
+)
 from ledger.live import Live, things
 from projections.mirror import Mirror, head_position, transaction
-from tests.unit.publishing import Broker, Chronicle, chronicles
+from tests.unit.publishing import Broker, Chronicle, chronicles, experiment
 
 limits = st.integers(1, 6)
 
@@ -61,6 +68,21 @@ def test_an_archived_config_leaves_a_tombstone(chronicle: Chronicle) -> None:
     assert key in published(chronicle).active
     chronicle.do(ArchiveConfig(UUID(int=4)))
     assert key not in published(chronicle).active
+
+
+def test_an_archived_config_is_in_shadow_no_more(chronicle: Chronicle) -> None:
+    chronicle.do(StartShadow(UUID(int=1)))
+    key = f"shadow:{UUID(int=1)}"
+    assert key in published(chronicle).active
+    chronicle.do(ArchiveConfig(UUID(int=1)))
+    assert key not in published(chronicle).active
+
+
+def test_a_stopped_experiment_leaves_a_tombstone(chronicle: Chronicle) -> None:
+    chronicle.do(StartExperiment(experiment("x")))
+    assert "experiment:x" in published(chronicle).active
+    chronicle.do(StopExperiment("x"))
+    assert "experiment:x" not in published(chronicle).active
 
 
 @given(chronicles(), limits)

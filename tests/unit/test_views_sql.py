@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ledger.events import EVENT_TYPES
 from projections import sql
-from projections.audit import ACTIONS, audit_statement
+from projections.audit import ACTIONS
 from projections.catalogue import VIEWS
 from projections.configs import configs_statement
+from projections.trail import audit_statement
 from projections.views import as_json, plain, stamp
 
 Json = Any
