@@ -32,6 +32,7 @@ Json = Any
 
 PREFIX = "/ofrep/v1"
 
+_COMMON = "ledger_position"
 _TAG_DIGITS = 32
 _logger = logging.getLogger(__name__)
 
@@ -64,9 +65,8 @@ router = APIRouter(
 def evaluate_all(request: Request, desk: AtLedger) -> Response:
     """Evaluate every lever for one context; 304 when the client has this very answer."""
     context, resolution = _evaluated(request, desk)
-    evaluated = [_written(each) for each in flags(resolution, context).values()]
-    version = {"version": resolution.position}
-    body = orjson.dumps({"flags": evaluated, "metadata": version})
+    evaluated = [_one_of_all(each) for each in flags(resolution, context).values()]
+    body = orjson.dumps({"flags": evaluated, "metadata": {"version": resolution.position}})
     tag = _tag(request.state.asked["context"], body)
     headers = {"ETag": tag, POSITION_HEADER: str(resolution.position)}
     if tag in _known_tags(request):
@@ -111,6 +111,13 @@ def _written(evaluated: Flag) -> dict[str, Json]:
         "variant": evaluated.variant,
         "metadata": evaluated.metadata,
     }
+
+
+def _one_of_all(evaluated: Flag) -> dict[str, Json]:
+    # Clients compare each flag, metadata and all, to tell which have changed: the position that
+    # is common to all of them must not be in it.
+    metadata = {name: evaluated.metadata[name] for name in evaluated.metadata if name != _COMMON}
+    return {**_written(evaluated), "metadata": metadata}
 
 
 # --- Entity tags ---

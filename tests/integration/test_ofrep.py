@@ -116,7 +116,17 @@ def test_all_flags_are_one_answer_of_every_lever(api: Api) -> None:
     assert answer.headers["ledger-position"] == str(api.head())
     assert len(told["flags"]) == 60
     for one in told["flags"]:
-        assert one == evaluated(api, one["key"])
+        alone = evaluated(api, one["key"])
+        assert alone["metadata"].pop("ledger_position") == told["metadata"]["version"]
+        assert one == alone
+
+
+def test_a_flag_that_an_event_left_alone_is_the_same_as_before(api: Api) -> None:
+    before = evaluate(api).json()["flags"]
+    api.activated()
+    after = evaluate(api).json()["flags"]
+    changed = [now["key"] for then, now in zip(before, after, strict=True) if then != now]
+    assert changed == [LEGENDARY]
 
 
 def test_values_are_those_that_the_api_resolves(api: Api) -> None:
