@@ -55,6 +55,11 @@ class Flag(NamedTuple):
         """The narrowest type that the flag can be asked as."""
         return flag_type(self.value)
 
+    @property
+    def switched_off(self) -> bool:
+        """Whether the system as a whole is disabled, and not this lever by a kill."""
+        return self.reason is Reason.DISABLED and "version" not in self.metadata
+
     def as_type(self, wanted: FlagType) -> Json:
         """Give the value as one type; raises TypeMismatch.
 

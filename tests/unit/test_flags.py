@@ -111,12 +111,14 @@ def test_a_killed_lever_is_disabled_by_the_kill(history: History) -> None:
     told = found(history, GATE)
     assert (told.value, told.reason, told.variant) == ("off", Reason.DISABLED, "killed")
     assert told.metadata == {"version": kill.position, "ledger_position": kill.position}
+    assert not told.switched_off
 
 
 def test_all_is_disabled_where_the_system_is() -> None:
     told = flags(disabled(shipped_catalog(), 7, 0), GAME)
     assert {each.reason for each in told.values()} == {Reason.DISABLED}
     assert told[TEMPO][3:] == ("default", {"ledger_position": 7})
+    assert told[TEMPO].switched_off
 
 
 def test_an_unknown_flag_is_not_found(history: History) -> None:
