@@ -7,7 +7,6 @@ imported only when a feed is opened, for a game's start must not wait for it.
 from __future__ import annotations
 
 import contextlib
-import socket
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -178,6 +177,8 @@ def _put(held: dict[str, bytes], record: Any) -> None:
 
 
 def _reach(bootstrap: str) -> None:
+    import socket
+
     # Asked first, because to a client a wrong password, or TLS amiss, looks like a silent network.
     for server in bootstrap.split(","):
         host, _, port = server.strip().rpartition(":")

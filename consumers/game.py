@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from threading import Event
 from typing import Any
@@ -97,7 +96,7 @@ def _play(replica: Replica, options: argparse.Namespace) -> Iterator[str]:
         if not replica.wait_for(position, options.patience):
             trouble = replica.problem or "nothing arrives"
             raise FeedTooSlow(f"position {position} did not arrive: {trouble}")
-        systems = replica.game(replace(session, turn_id=turn))
+        systems = replica.game(session._replace(turn_id=turn))
         values = systems.resolution.values
         changed = {
             lever: (before[lever], value)

@@ -7,7 +7,6 @@ two threads that begin it at once both are answered from what the first one pinn
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,8 +25,7 @@ TURNS_PER_SESSION = 32
 _ANSWERS_PER_TURN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class CacheStatistics:
+class CacheStatistics(NamedTuple):
     """How the memo fares.
 
     `hits` and `misses` count questions of turns since the start, nearly exactly; `size` counts

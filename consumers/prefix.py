@@ -6,8 +6,7 @@ Pure: it is given records and says what they lead to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from ledger.clock import Instant
@@ -28,8 +27,7 @@ class Gap(Exception):
     """Events are missing before this one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What one swap of the served prefix changed.
 
     `configs` are those whose activation began, ended or changed, `levers` those that they, kills,

@@ -7,7 +7,6 @@ change is learned from the questions: what was ever given with a turn, or differ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from time import time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -279,8 +278,7 @@ def _same_place(one: Context, other: Context) -> bool:
 
 def _kept(context: Context) -> Context:
     """Copy what the caller might change; a session has no turn."""
-    return replace(
-        context,
+    return context._replace(
         turn_id=None,
         experiments=dict(context.experiments),
         attributes=dict(context.attributes),

@@ -5,14 +5,14 @@ proves itself, and whether its batch ends here: the events of one command are on
 reader applies whole batches only. A *thing* is the latest state of something that matters to
 resolution (see `ledger.live`), a tombstone once it is gone; the *head* says which position all
 things together are of, and how many there are.
+
+A game imports this before it has any record: what reads and writes one is imported with the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
-
-import orjson
 
 from ledger.clock import Instant, format_instant, parse_instant
 
@@ -66,7 +66,9 @@ class Head(NamedTuple):
 
 def event_record(stamp: Stamp, state: bytes, *, ends_batch: bool) -> Record:
     """Write an event from the bytes that are stored for it."""
-    from ledger.events import envelope  # only for who writes: a game needs no event to start
+    import orjson
+
+    from ledger.events import envelope
 
     members = orjson.loads(state)
     config_id = members.get("config_id")
@@ -100,6 +102,8 @@ def head_record(stamp: Stamp, things: int) -> Record:
 
 
 def _value(members: Mapping[str, Json], stamp: Stamp) -> bytes:
+    import orjson
+
     at = format_instant(stamp.recorded_at)
     head = {"position": stamp.position, "recorded_at": at, "schema_version": THING_VERSION}
     return orjson.dumps({**head, **members})
@@ -169,6 +173,8 @@ def read_head(value: bytes) -> Head:
 
 
 def _members(thing_id: str, value: bytes) -> dict[str, Json]:
+    import orjson
+
     try:
         members = orjson.loads(value)
     except ValueError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ledger.errors import Invalid
@@ -53,8 +53,10 @@ def place(scope: str, ref: str) -> Place:
     return Place(known, ref)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Context(NamedTuple):
     """Who asks: the session, and what else of the game is known about the turn.
 
     `experiments` maps experiment ids to the variation the session is in, or None for an
@@ -67,8 +69,12 @@ class Context:
     adventure_id: str | None = None
     experiment_id: str | None = None
     variation: str | None = None
-    experiments: Mapping[str, str | None] = field(default_factory=dict)
-    attributes: Mapping[str, Json] = field(default_factory=dict)
+    experiments: Mapping[str, str | None] = _NOTHING
+    attributes: Mapping[str, Json] = _NOTHING
+
+    def __reduce__(self) -> tuple[type[Context], tuple[Any, ...]]:
+        # The mapping that stands for nothing cannot be pickled or copied deeply.
+        return Context, (*self[:-2], dict(self.experiments), dict(self.attributes))
 
     def places(self, scope: Scope) -> tuple[Place, ...]:
         """Name the places of one scope whose configs reach this context."""

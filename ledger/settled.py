@@ -8,7 +8,6 @@ beforehand, an answer is resolved by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -304,8 +303,8 @@ def turned(context: Context, turn_id: int | None, attributes: Mapping[str, Json]
     """Give the context of one of a session's turns."""
     if attributes:
         attributes = {**context.attributes, **attributes}
-        return replace(context, turn_id=turn_id, attributes=attributes)
-    return context if turn_id == context.turn_id else replace(context, turn_id=turn_id)
+        return context._replace(turn_id=turn_id, attributes=attributes)
+    return context if turn_id == context.turn_id else context._replace(turn_id=turn_id)
 
 
 def overlay(values: dict[str, Json], fields: Fields) -> None:

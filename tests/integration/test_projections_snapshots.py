@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from uuid import UUID
 
 import psycopg
@@ -41,7 +40,7 @@ def one(history: History) -> History:
 
 def test_a_sample_is_read_as_it_was_taken(connection: psycopg.Connection) -> None:
     history = one(History())
-    context = replace(GAME, attributes={"spent": 1e16, "tier": "gold", "nul": "\0"})
+    context = GAME._replace(attributes={"spent": 1e16, "tier": "gold", "nul": "\0"})
     resolution = sampled(history, context)
     record_snapshot(connection, context, resolution, ts=history.now + 5)
     (snapshot,) = snapshots(connection)
@@ -69,7 +68,7 @@ def test_two_answers_to_one_question_are_both_kept(connection: psycopg.Connectio
 def test_a_sample_without_a_turn_is_refused(
     connection: psycopg.Connection, turn: int | None
 ) -> None:
-    context = replace(GAME, turn_id=turn)
+    context = GAME._replace(turn_id=turn)
     with pytest.raises(ValueError, match="one turn"):
         record_snapshot(connection, context, sampled(one(History())), ts=START)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -64,7 +64,7 @@ class World:
 
     def record(self, *events: Event) -> None:
         """Record a batch, a moment after the one before."""
-        batch = []
+        batch: list[Recorded] = []
         for event in events:
             self.now += 3
             position = self.prefix.live.position + len(batch) + 1
@@ -182,7 +182,7 @@ def test_what_is_settled_holds_exactly_as_long_as_it_says(
             if not settled.holds(world.plan, at):
                 settled = world.plan.settle(context, at, OF_A_TURN)
             assert settled.holds(world.plan, at)
-            turned = replace(context, turn_id=4)
+            turned = context._replace(turn_id=4)
             assert bare(settled.answer(world.plan, at, 4)) == bare(resolve(world.live, turned, at))
 
 
@@ -192,11 +192,11 @@ def test_a_session_whose_attributes_vary_is_answered_as_the_resolver_does(
 ) -> None:
     world = World()
     answers = Answers(ttl=1e9)
-    asked = [replace(context, session_id="s1") for context in who]
+    asked = [context._replace(session_id="s1") for context in who]
     for turn, batch in enumerate(history):
         world.record(*batch)
         answers.serve(world.plan)
-        context = replace(data.draw(st.sampled_from(asked)), turn_id=turn)
+        context = data.draw(st.sampled_from(asked))._replace(turn_id=turn)
         at = max(data.draw(st.sampled_from(GRID)), world.now)
         answer = answers.ask(context, at, explain=False, pin=None)
         assert bare(answer) == bare(resolve(world.live, context, at))
