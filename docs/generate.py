@@ -12,6 +12,7 @@ import orjson
 
 from commands.cli import app
 from commands.settings import Settings
+from docs.vectors import vectors_page
 from ledger.catalog import shipped_catalog
 from ledger.content import Content, Pinned
 from ledger.events import (
@@ -152,6 +153,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "events.md": events_page,
     "cli.md": cli_page,
     "levers.md": levers,
+    "rollout-vectors.json": vectors_page,
 }
 
 
