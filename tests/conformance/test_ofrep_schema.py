@@ -37,13 +37,13 @@ def api(store: LedgerStore, database: str) -> Iterator[Api]:
 def test_every_lever_is_a_flag_as_the_protocol_has_it(api: Api, protocol: Protocol) -> None:
     targeted = {"include": "tier == 'gold'"}
     api.activated(name="Gold", targeting=targeted, payload={"VENDOR_MARGIN_MIN": 0.05})
-    api.activated(name="Half", rollout={"percentage": 50}, payload={"TOOLS_GATE": "off"})
+    api.activated(name="Half", rollout={"percentage": 100}, payload={"TOOLS_GATE": "off"})
     api.activated(name="Mix", payload={"PARTY_INTENT_MIX_BIAS": {"NEUTRAL": 0.5}})
     api.post("/levers/MODS_GATE/kill")
     answer = evaluate(api, context={**GLADE, "tier": "gold"})
     assert protocol.faults(answer) == []
     reasons = {flag["reason"] for flag in answer.json()["flags"]}
-    assert {"DEFAULT", "STATIC", "TARGETING_MATCH", "DISABLED"} <= reasons
+    assert reasons == {"DEFAULT", "STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED"}
 
 
 @pytest.mark.parametrize("kind", VALUES)
