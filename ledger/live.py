@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from uuid import UUID
 
@@ -119,35 +118,32 @@ def window_clock(freezes: Mapping[Place, tuple[Freeze, ...]], place: Place, at: 
     return frozen_clock(at, [(freeze.begin, freeze.end) for freeze in covering])
 
 
-@dataclass(slots=True)
 class Live:
     """The state of the ledger at `position`, as far as resolution needs it."""
 
-    position: int = 0
-    recorded_at: Instant = 0
-    catalog: Catalog = field(default_factory=shipped_catalog)
-    catalog_origin: Origin | None = None
-    activations: dict[UUID, Activation] = field(default_factory=dict)
-    by_place: dict[Place, tuple[Activation, ...]] = field(default_factory=dict)
-    freezes: dict[Place, tuple[Freeze, ...]] = field(default_factory=dict)
-    kills: dict[str, Origin] = field(default_factory=dict)
-    experiments: dict[str, Running] = field(default_factory=dict)
-    shadows: dict[UUID, Activation] = field(default_factory=dict)
+    def __init__(self, position: int = 0, recorded_at: Instant = 0) -> None:
+        self.position = position
+        self.recorded_at = recorded_at
+        self.catalog = shipped_catalog()
+        self.catalog_origin: Origin | None = None
+        self.activations: dict[UUID, Activation] = {}
+        self.by_place: dict[Place, tuple[Activation, ...]] = {}
+        self.freezes: dict[Place, tuple[Freeze, ...]] = {}
+        self.kills: dict[str, Origin] = {}
+        self.experiments: dict[str, Running] = {}
+        self.shadows: dict[UUID, Activation] = {}
 
     def copy(self) -> Live:
         """Return an independent Live; what is inside is shared, for it never changes."""
-        return Live(
-            self.position,
-            self.recorded_at,
-            self.catalog,
-            self.catalog_origin,
-            dict(self.activations),
-            dict(self.by_place),
-            dict(self.freezes),
-            dict(self.kills),
-            dict(self.experiments),
-            dict(self.shadows),
-        )
+        twin = Live(self.position, self.recorded_at)
+        twin.catalog, twin.catalog_origin = self.catalog, self.catalog_origin
+        twin.activations = dict(self.activations)
+        twin.by_place = dict(self.by_place)
+        twin.freezes = dict(self.freezes)
+        twin.kills = dict(self.kills)
+        twin.experiments = dict(self.experiments)
+        twin.shadows = dict(self.shadows)
+        return twin
 
     def at_place(self, place: Place) -> tuple[Activation, ...]:
         """List the activations at a place, in the order in which they are merged."""

@@ -129,16 +129,10 @@ class Plan:
     def state(self) -> Live:
         """Put the state together again that this was prepared from."""
         common = self.common
-        live = Live(
-            self.position,
-            self.recorded_at,
-            common.catalog,
-            common.catalog_origin,
-            freezes=dict(common.freezes),
-            kills=dict(common.kills),
-            experiments=dict(common.experiments),
-            shadows=dict(common.shadows),
-        )
+        live = Live(self.position, self.recorded_at)
+        live.catalog, live.catalog_origin = common.catalog, common.catalog_origin
+        live.freezes, live.kills = dict(common.freezes), dict(common.kills)
+        live.experiments, live.shadows = dict(common.experiments), dict(common.shadows)
         for refs in self._scopes:
             for segment in refs:
                 live.by_place[segment.activations[0].pinned.place] = segment.activations

@@ -21,7 +21,7 @@ def test_a_context_can_be_sent_and_copied(context: Context) -> None:
 
 
 def test_a_context_that_names_nothing_more_equals_one_with_empty_parts() -> None:
-    assert PLAIN == Context("s1", experiments={}, attributes={})
+    assert Context("s1", experiments={}, attributes={}) == PLAIN
     assert PLAIN.to_json() == {"session_id": "s1"}
 
 
