@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ledger.catalog import Catalog
@@ -13,7 +12,6 @@ from ledger.live import Activation
 Json = Any
 
 
-@dataclass(slots=True)
 class Merge:
     """The values as they stand after each step, and which activation set them.
 
@@ -21,16 +19,14 @@ class Merge:
     back, each with how it was broken.
     """
 
-    catalog: Catalog
-    values: dict[str, Json] = field(init=False)
-    sources: dict[str, Activation] = field(default_factory=dict)
-    fields: dict[str, dict[str, Activation]] = field(default_factory=dict)
-    undone: dict[str, str] = field(default_factory=dict)
-    _held: dict[Rule, dict[str, tuple[Json, Activation | None]]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.values = dict(self.catalog.defaults)
-        self._note_rules_that_hold(self.catalog.rules)
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.values: dict[str, Json] = dict(catalog.defaults)
+        self.sources: dict[str, Activation] = {}
+        self.fields: dict[str, dict[str, Activation]] = {}
+        self.undone: dict[str, str] = {}
+        self._held: dict[Rule, dict[str, tuple[Json, Activation | None]]] = {}
+        self._note_rules_that_hold(catalog.rules)
 
     def step(self, activation: Activation) -> None:
         """Let one activation replace what stands."""
