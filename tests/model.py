@@ -5,10 +5,11 @@ keeps one list of facts and nothing else, and answers every question by reading 
 Instants are µs since the epoch; a place is a (scope, scope_ref) pair.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
+from tests import model_experiments
+from tests.model_experiments import Experiment, named_in, share_buckets, variations_of, widened
+from tests.model_facts import Fact, Span, activations, freezes, kills, running, shadows, trials
 from tests.model_levers import MARGINS, Json, accepts, bucket_of, exact, normalised, severities
 
 Content = Mapping[str, Json]
@@ -21,61 +22,6 @@ OK = "ok"
 SCOPES = ("global", "world", "adventure", "experiment", "session")
 EVERYWHERE: Place = ("global", "global")
 NO_WINDOW: tuple[None, None] = (None, None)
-
-
-@dataclass
-class Fact:
-    """One line of the history."""
-
-    position: int
-    recorded_at: int
-    kind: str
-    of: Json  # the config, place or lever that it is about
-    data: dict[str, Json]
-
-
-@dataclass
-class Span:
-    """Something that held over [begin, end); an end of infinity is none."""
-
-    of: Json
-    begin: int
-    end: float
-    data: dict[str, Json]
-
-    def holds(self, at: float) -> bool:
-        return self.begin <= at < self.end
-
-    @property
-    def ended(self) -> bool:
-        return self.end < math.inf
-
-
-def spans(facts: Iterable[Fact], begins: set[str], ends: set[str]) -> list[Span]:
-    """Return the spans in the order of their begins; a begin ends what it finds running."""
-    found: list[Span] = []
-    for fact in facts:
-        if fact.kind not in begins | ends:
-            continue
-        for span in found:
-            if span.of == fact.of and not span.ended:
-                span.end = fact.recorded_at
-        if fact.kind in begins:
-            found.append(Span(fact.of, fact.recorded_at, math.inf, fact.data))
-    return found
-
-
-def activations(facts: Iterable[Fact]) -> list[Span]:
-    begins = {"activated", "rolled_back", "rollout_changed"}
-    return spans(facts, begins, {"deactivated", "archived"})
-
-
-def freezes(facts: Iterable[Fact]) -> list[Span]:
-    return spans(facts, {"frozen"}, {"unfrozen"})
-
-
-def kills(facts: Iterable[Fact]) -> list[Span]:
-    return spans(facts, {"killed"}, {"restored"})
 
 
 class Model:
@@ -312,6 +258,96 @@ class Model:
         )
         return OK
 
+    # --- shadows: they change nothing, so no freeze and no bounds refuse them ---
+
+    def start_shadow(
+        self,
+        config_id: str,
+        now: int,
+        *,
+        revision: int | None = None,
+        expected_revision: int | None = None,
+    ) -> Outcome:
+        if missed := self._missed(config_id, expected_revision):
+            return missed
+        revisions = self._revisions(config_id)
+        number = len(revisions) if revision is None else revision
+        if not 1 <= number <= len(revisions):
+            return 404
+        before = self._shadow(config_id)
+        if self._archived(config_id) or (before is not None and before["revision"] == number):
+            return 409
+        content = revisions[number - 1]
+        if "error" in severities(self._catalog(), content["payload"]):
+            return 422
+        pinned = content | {"payload": self._normalised(content["payload"])}
+        self._add(now, "shadow_started", config_id, **pinned, revision=number, rank=self.head + 1)
+        return OK
+
+    def stop_shadow(
+        self, config_id: str, now: int, *, expected_revision: int | None = None
+    ) -> Outcome:
+        if missed := self._missed(config_id, expected_revision):
+            return missed
+        if self._shadow(config_id) is None:
+            return 409
+        self._add(now, "shadow_stopped", config_id)
+        return OK
+
+    def _shadow(self, config_id: str) -> dict[str, Json] | None:
+        for span in shadows(self.facts):
+            if span.of == config_id and not span.ended:
+                return span.data
+        return None
+
+    # --- experiments ---
+
+    def start_experiment(self, experiment: Experiment, now: int) -> Outcome:
+        others = running(self.facts)
+        name = experiment["experiment_id"]
+        fresh = {**experiment, "buckets": []}
+        if name in others or any(
+            model_experiments.clashes(fresh, other) for other in others.values()
+        ):
+            return 409
+        started = widened(fresh, experiment["percentage"], others.values())
+        if started is None:
+            return 409
+        if self._any_frozen(model_experiments.places(experiment)):
+            return 423
+        self._add(now, "experiment_started", name, **started)
+        return OK
+
+    def change_experiment(self, name: str, percentage: float, now: int) -> Outcome:
+        others = running(self.facts)
+        if not any(span.of == name for span in trials(self.facts)):
+            return 404
+        experiment = others.pop(name, None)
+        if experiment is None or experiment["percentage"] == percentage:
+            return 409
+        changed = widened(experiment, percentage, others.values())
+        if changed is None:
+            return 409
+        if self._any_frozen(model_experiments.places(experiment)):
+            return 423
+        self._add(now, "experiment_changed", name, **changed)
+        return OK
+
+    def stop_experiment(self, name: str, now: int) -> Outcome:
+        if not any(span.of == name for span in trials(self.facts)):
+            return 404
+        experiment = running(self.facts).get(name)
+        if experiment is None:
+            return 409
+        if self._any_frozen(model_experiments.places(experiment)):
+            return 423
+        self._add(now, "experiment_stopped", name)
+        return OK
+
+    def _any_frozen(self, places: Iterable[Place]) -> bool:
+        frozen = self._frozen_places()
+        return EVERYWHERE in frozen or any(place in frozen for place in places)
+
     # --- commands on a place, a lever or everything ---
 
     def freeze(self, scope: str, ref: str, now: int) -> Outcome:
@@ -364,8 +400,16 @@ class Model:
             ref = "global"
         if (scope is None) != (ref is None) or not 1 <= to_position <= self.head:
             return 422
-        changes = self._changes(to_position, None if scope is None else (scope, ref or ""))
-        if any(self._frozen(config_id) for config_id, _ in changes) and not break_glass:
+        place = None if scope is None else (scope, ref or "")
+        changes = self._changes(to_position, place)
+        turns = self._turns(to_position, place)
+        if place is not None and any(self._displaced(name, then) for name, _, then in turns):
+            return 409
+        places = [self._place(config_id) for config_id, _ in changes]
+        for _, *sides in turns:
+            for side in sides:
+                places += [] if side is None else model_experiments.places(side)
+        if places and self._any_frozen(places) and not break_glass:
             return 423
         if break_glass and not reason:
             return 422
@@ -374,7 +418,46 @@ class Model:
                 self._add(now, "deactivated", config_id)
             else:
                 self._add(now, "rolled_back", config_id, **then)
+        self._turn_back(turns, now)
         return OK
+
+    def _turns(
+        self, to_position: int, place: Place | None
+    ) -> list[tuple[str, Experiment | None, Experiment | None]]:
+        """Return each experiment that differs from the target, as it is and as it was."""
+        now, then = running(self.facts), running(self.facts[:to_position])
+        return [
+            (name, now.get(name), then.get(name))
+            for name in sorted({*now, *then})
+            if now.get(name) != then.get(name) and place in (None, ("experiment", name))
+        ]
+
+    def _displaced(self, name: str, then: Experiment | None) -> bool:
+        others = [other for one, other in running(self.facts).items() if one != name]
+        return then is not None and any(model_experiments.clashes(then, it) for it in others)
+
+    def _turn_back(
+        self, turns: list[tuple[str, Experiment | None, Experiment | None]], now: int
+    ) -> None:
+        """First what stops, then what only gets other buckets, free ones, then what starts."""
+        standing = running(self.facts)
+        moved = [
+            (name, then)
+            for name, before, then in turns
+            if before is not None
+            and then is not None
+            and _but_for_its_size(before) == _but_for_its_size(then)
+            and not any(share_buckets(then, it) for one, it in standing.items() if one != name)
+        ]
+        kept = [name for name, _ in moved]
+        for name, before, _ in turns:
+            if before is not None and name not in kept:
+                self._add(now, "experiment_stopped", name)
+        for name, changed in moved:
+            self._add(now, "experiment_changed", name, **changed)
+        for name, _, then in turns:
+            if then is not None and name not in kept:
+                self._add(now, "experiment_started", name, **then)
 
     def _changes(
         self, to_position: int, place: Place | None
@@ -420,8 +503,18 @@ class Model:
             return "expired"
         return "active"
 
-    def resolve(self, position: int, context: Context, at: int) -> dict[str, Json]:
-        """Return every lever's effective value, for the prefix up to a position."""
+    def variations(self, position: int, context: Context, at: int) -> dict[str, str]:
+        """Return the variation of each experiment that a context is in with one."""
+        begun = trials(self.facts[:position])
+        return variations_of(context, [span.data for span in begun if span.holds(at)])
+
+    def resolve(
+        self, position: int, context: Context, at: int, *, shadow: bool = False
+    ) -> dict[str, Json]:
+        """Return every lever's effective value, for the prefix up to a position.
+
+        `shadow` asks what the values would be if each shadow stood for its config.
+        """
         facts = self.facts[:position]
         adopted = [
             f for f in facts if f.kind == "adopted" and (f.recorded_at <= at or f.position == 1)
@@ -429,10 +522,17 @@ class Model:
         levers = {entry["name"]: entry for entry in adopted[-1].data["catalog"]["levers"]}
         values = {name: entry["default"] for name, entry in levers.items()}
         held = {name: values[name] for name in MARGINS if name in values}
+        set_there = activations(facts)
+        if shadow:
+            beside = [span for span in shadows(facts) if span.holds(at)]
+            shadowed = [span.of for span in beside]
+            set_there = [span for span in set_there if span.of not in shadowed] + beside
+        reached = places_of(context, self.variations(position, context, at))
+        there = [span for span in set_there if _place_of(span) in reached]
         for scope in SCOPES:
             taken = [
                 span
-                for span in activations(facts)
+                for span in there
                 if span.data["scope"] == scope and self._applies(position, span, context, at)
             ]
             for span in sorted(taken, key=lambda one: (one.data["priority"], one.data["rank"])):
@@ -451,13 +551,11 @@ class Model:
 
     def _applies(self, position: int, span: Span, context: Context, at: int) -> bool:
         activation = span.data
-        place = (activation["scope"], activation["scope_ref"])
-        clock = self.clock(position, place, at)
+        clock = self.clock(position, _place_of(span), at)
         return (
             span.holds(at)
             and (activation["valid_from"] is None or activation["valid_from"] <= clock)
             and (activation["valid_to"] is None or clock < activation["valid_to"])
-            and place in places_of(context)
             and self._targets(activation["targeting"], context, at)
             and _includes(activation["rollout"], span.of, context, clock)
         )
@@ -477,8 +575,12 @@ class Model:
         return included is True and excluded is False
 
 
-def places_of(context: Context) -> list[Place]:
-    """Return every place that the context names."""
+def _place_of(span: Span) -> Place:
+    return span.data["scope"], span.data["scope_ref"]
+
+
+def places_of(context: Context, variations: Mapping[str, str]) -> list[Place]:
+    """Return every place that the context names or is given, with its variations."""
     places = [EVERYWHERE]
     for scope, name in (
         ("world", "world_id"),
@@ -487,24 +589,15 @@ def places_of(context: Context) -> list[Place]:
     ):
         if context.get(name) is not None:
             places.append((scope, context[name]))
-    experiments = dict(context.get("experiments") or {})
-    if context.get("experiment_id") is not None:
-        experiments[context["experiment_id"]] = context.get("variation")
-    for experiment, variation in experiments.items():
-        places.append(("experiment", experiment))
-        if variation is not None:
-            places.append(("experiment", f"{experiment}:{variation}"))
+    places += [("experiment", experiment) for experiment in {**named_in(context), **variations}]
+    places += [("experiment", f"{name}:{variation}") for name, variation in variations.items()]
     return places
 
 
 def _includes(rollout: Json, config_id: str, context: Context, clock: int) -> bool:
     if rollout is None:
         return True
-    unit = rollout["unit"]
-    if unit in ("session_id", "world_id", "adventure_id"):
-        value = context.get(unit)
-    else:
-        value = (context.get("attributes") or {}).get(unit)
+    value = model_experiments.unit_of(context, rollout["unit"])
     if value is None:
         return False
     bucket = bucket_of(rollout.get("salt") or config_id, str(value))
@@ -541,6 +634,10 @@ def _never_open(valid_from: int | None, valid_to: int | None) -> bool:
 
 def _what_counts(activation: Mapping[str, Json]) -> list[Json]:
     return [activation[name] for name in ("rank", "revision", "valid_from", "valid_to", "rollout")]
+
+
+def _but_for_its_size(experiment: Experiment) -> dict[str, Json]:
+    return {**experiment, "percentage": 0, "buckets": []}
 
 
 def _margins_crossed(values: Mapping[str, Json]) -> bool:

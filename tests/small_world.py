@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ledger.clock import format_instant
 from ledger.content import Content, Targeting
+from ledger.experiments import Experiment
 from ledger.rollout import Rollout
 from ledger.schedule import Window
 from ledger.scopes import Context, place
@@ -239,6 +240,44 @@ WINDOWS: list[Span] = [(None, None)] * 14 + [
 ]
 EMPTY_WINDOW: Span = (GRID[5], GRID[5])
 
+# --- Experiments ---
+
+GROUP = "g"
+HALVES = [("a", 1), ("b", 1)]
+SHARES: dict[str, list[float]] = {
+    name: [*edges(name, "s1"), *edges(f"{GROUP}:group", "s1"), 40, 60, 100, 0]
+    for name in ("x", "y", "z")
+}
+HOLDOUTS: list[Json] = [None] * 5 + [("h", edge) for edge in edges("h:holdout", "s1")]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment; `share` counts in what its id may have."""
+
+    name: str
+    variations: Json
+    unit: str
+    share: int
+    group: str | None
+    holdout: Json
+
+    def experiment(self) -> dict[str, Json]:
+        return {
+            "experiment_id": self.name,
+            "variations": self.variations,
+            "unit": self.unit,
+            "percentage": share(self.name, self.share),
+            "group": self.group,
+            "holdout": self.holdout,
+        }
+
+
+def share(name: str, nth: int) -> float:
+    """Pick a percentage for an experiment, often one at the edge of a session's bucket."""
+    return SHARES[name][nth % len(SHARES[name])]
+
+
 # --- What is drawn ---
 
 
@@ -295,6 +334,17 @@ def drafts(bad: int = 1) -> st.SearchStrategy[Draft]:
     )
 
 
+names = st.sampled_from(["x", "x", "y", "z"])
+shares = st.integers(0, 7)
+trials = st.builds(
+    Trial,
+    names,
+    st.sampled_from([HALVES, HALVES, [("b", 1)], [("c", 0), ("b", 2), ("a", 1)]]),
+    st.sampled_from(["session_id"] * 6 + ["guild", "world_id"]),
+    shares,
+    st.sampled_from([None, GROUP, GROUP]),
+    st.sampled_from(HOLDOUTS),
+)
 nths = st.integers(0, 11)
 wheres = st.integers(0, 7)
 windows = st.none() | st.sampled_from([*WINDOWS, EMPTY_WINDOW])
@@ -333,6 +383,15 @@ def product_content(content: Mapping[str, Json]) -> Content:
         rollout=content["rollout"] and product_rollout(content["rollout"]),
         priority=content["priority"],
     )
+
+
+def product_experiment(experiment: Mapping[str, Json]) -> Experiment:
+    """Read an experiment as it comes over HTTP."""
+    variations = [{"name": name, "weight": weight} for name, weight in experiment["variations"]]
+    holdout = experiment["holdout"] and dict(
+        zip(("name", "percentage"), experiment["holdout"], strict=True)
+    )
+    return Experiment.from_json({**experiment, "variations": variations, "holdout": holdout})
 
 
 WHO = [Context(**context) for context in CONTEXTS]

@@ -13,11 +13,20 @@ from ledger.catalog import Catalog
 from ledger.clock import Instant
 from ledger.decide import decide
 from ledger.errors import Invalid, LedgerError
-from ledger.events import Cause, Recorded, decode, encode
+from ledger.events import (
+    Cause,
+    ExperimentChanged,
+    ExperimentStarted,
+    ExperimentStopped,
+    Recorded,
+    decode,
+    encode,
+)
 from ledger.intents import (
     ActivateConfig,
     AdoptCatalog,
     ArchiveConfig,
+    ChangeExperiment,
     ChangeRollout,
     CreateConfig,
     DeactivateConfig,
@@ -28,15 +37,21 @@ from ledger.intents import (
     ReviseConfig,
     RollBack,
     RollBackConfig,
+    StartExperiment,
+    StartShadow,
+    StopExperiment,
+    StopShadow,
     Terms,
     Unfreeze,
 )
-from ledger.live import Live, assemble, things
+from ledger.live import Live, assemble, shadowed, things
 from ledger.resolve import resolve
+from ledger.rollout import percent
 from ledger.schedule import Window
-from ledger.scopes import Place, place
+from ledger.scopes import Place, Scope, place
 from ledger.state import State, evolve, replay, replay_live
-from tests.model import Fact, Model, Outcome
+from tests.model import Model, Outcome
+from tests.model_facts import Fact
 from tests.small_world import (
     CATALOGS,
     CONFIGS,
@@ -58,17 +73,23 @@ from tests.small_world import (
     Payload,
     Question,
     Span,
+    Trial,
     Where,
     drafts,
     glass,
     matches,
+    names,
     nths,
     product_content,
+    product_experiment,
     product_rollout,
     questions,
     revisions,
     rollouts,
     seen,
+    share,
+    shares,
+    trials,
     waits,
     wheres,
     windows,
@@ -91,6 +112,11 @@ KINDS = {
     "unfrozen": "Unfrozen",
     "killed": "LeverKilled",
     "restored": "LeverRestored",
+    "shadow_started": "ShadowStarted",
+    "shadow_stopped": "ShadowStopped",
+    "experiment_started": "ExperimentStarted",
+    "experiment_changed": "ExperimentChanged",
+    "experiment_stopped": "ExperimentStopped",
 }
 PINNED = ("revision", "payload", "priority")
 
@@ -98,7 +124,11 @@ PINNED = ("revision", "payload", "priority")
 def told(fact: Fact) -> tuple[Json, ...]:
     """Say what an event and a fact must agree on, from the model's side."""
     pinned: list[Json] = []
-    if fact.kind in {"activated", "rolled_back", "rollout_changed"}:
+    if fact.kind in {"experiment_started", "experiment_changed"}:
+        pinned = [fact.of, fact.data["percentage"], fact.data["buckets"]]
+    elif fact.kind == "experiment_stopped":
+        pinned = [fact.of]
+    elif fact.kind in {"activated", "rolled_back", "rollout_changed", "shadow_started"}:
         window = Window(fact.data["valid_from"], fact.data["valid_to"])
         pinned = [fact.data["rank"], window, *(fact.data[name] for name in PINNED)]
     return fact.position, fact.recorded_at, KINDS[fact.kind], pinned
@@ -108,7 +138,13 @@ def heard(recorded: Recorded) -> tuple[Json, ...]:
     """Say the same from the product's side."""
     pinned = getattr(recorded.event, "pinned", None)
     agreed: list[Json] = []
-    if pinned is not None:
+    if isinstance(recorded.event, ExperimentStarted | ExperimentChanged):
+        given = recorded.event.experiment
+        buckets = [bucket for part in given.ranges for bucket in range(*part)]
+        agreed = [given.experiment_id, percent(given.percentage), buckets]
+    elif isinstance(recorded.event, ExperimentStopped):
+        agreed = [recorded.event.experiment_id]
+    elif pinned is not None:
         rank = recorded.position if pinned.rank is None else pinned.rank
         agreed = [rank, pinned.window, *(getattr(pinned, name) for name in PINNED)]
     return recorded.position, recorded.recorded_at, type(recorded.event).__name__, agreed
@@ -230,11 +266,14 @@ class Ledgers(RuleBasedStateMachine):
             self.compare(asked, self.last, position)
         if question.shift == 1:
             self.compare_replica(question.context, at, position)
+        if question.shift == -1:
+            self.compare_shadows(question.context, at, position)
 
     def compare(self, asked: int, at: Instant, position: int) -> None:
         answered = answer(replay_live(self.cut(position, at)), asked, at)
-        values = orjson.loads(answered)["values"]
+        values, given = (orjson.loads(answered)[name] for name in ("values", "experiments"))
         assert values == self.model.resolve(position, CONTEXTS[asked], at), (asked, at, position)
+        assert given == self.model.variations(position, CONTEXTS[asked], at), (asked, at, position)
         if self.events[position - 1].recorded_at >= at:
             # The past never changes: all prefixes that reach an instant give the same bytes.
             assert self.answered.setdefault((asked, at), answered) == answered
@@ -245,6 +284,12 @@ class Ledgers(RuleBasedStateMachine):
         live = replay_live(self.cut(position, at))
         again = assemble(live.position, live.recorded_at, things(live).values())
         assert answer(again, asked, at) == answer(live, asked, at)
+
+    def compare_shadows(self, asked: int, at: Instant, position: int) -> None:
+        """What would be, with all that is in shadow in force."""
+        live = shadowed(replay_live(self.cut(position, at)))
+        values = resolve(live, WHO[asked], at).values
+        assert values == self.model.resolve(position, CONTEXTS[asked], at, shadow=True)
 
     def compare_statuses(self, at: Instant, position: int) -> None:
         state = replay(self.cut(position, at))
@@ -458,14 +503,74 @@ class Ledgers(RuleBasedStateMachine):
                 assert resolve(now, who, at).values == resolve(then, who, at).values
 
     def of_configs(self, events: Iterable[Recorded], reach: Place | None) -> list[Recorded]:
-        """Leave out what is not of a config in reach, but for the first catalog."""
+        """Leave out what no rollback of the reach turns back, but for the first catalog."""
         kept = []
         for recorded in events:
-            config_id = getattr(recorded.event, "config_id", None)
-            inside = config_id and reach in (None, self.state.configs[config_id].place)
-            if inside or recorded.position == 1:
+            there = self.reach_of(recorded)
+            if recorded.position == 1 or (there is not None and reach in (None, there)):
                 kept.append(recorded)
         return kept
+
+    def reach_of(self, recorded: Recorded) -> Place | None:
+        """Name the place whose rollback reaches what an event is about, if one does."""
+        match happened := recorded.event:
+            case ExperimentStarted() | ExperimentChanged():
+                return Place(Scope.EXPERIMENT, happened.experiment.experiment_id)
+            case ExperimentStopped():
+                return Place(Scope.EXPERIMENT, happened.experiment_id)
+        config = self.state.configs.get(getattr(happened, "config_id", STRANGER))
+        return None if config is None else config.place
+
+    # --- experiments and shadows ---
+
+    @rule(trial=trials, wait=waits, asked=questions)
+    def start_experiment(self, trial: Trial, wait: Wait, asked: Question) -> None:
+        now = self.after(wait)
+        experiment = trial.experiment()
+        expected = self.model.start_experiment(experiment, now)
+        self.tell(expected, lambda: StartExperiment(product_experiment(experiment)), now)
+        self.ask(asked)
+
+    @rule(name=names, nth=shares, wait=waits, asked=questions)
+    def change_experiment(self, name: str, nth: int, wait: Wait, asked: Question) -> None:
+        now = self.after(wait)
+        percentage = share(name, nth)
+        expected = self.model.change_experiment(name, percentage, now)
+        thousandths = round(percentage * 1000)
+        self.tell(expected, lambda: ChangeExperiment(name, thousandths), now)
+        self.ask(asked)
+
+    @rule(name=names, wait=waits, asked=questions)
+    def stop_experiment(self, name: str, wait: Wait, asked: Question) -> None:
+        now = self.after(wait)
+        expected = self.model.stop_experiment(name, now)
+        self.tell(expected, lambda: StopExperiment(name), now)
+        self.ask(asked)
+
+    @rule(nth=nths, revision=revisions, off=seen, stop=st.booleans(), wait=waits, asked=questions)
+    def shadow(
+        self,
+        nth: int,
+        revision: int | None,
+        off: int | None,
+        stop: bool,
+        wait: Wait,
+        asked: Question,
+    ) -> None:
+        """Evaluate a revision in shadow; where there is a shadow, end it or try another."""
+        config_id = self.config(nth)
+        now = self.after(wait)
+        match = self.expected_revision(config_id, off)
+        if stop and (config_id in self.state.live.shadows or off == 0):
+            expected = self.model.stop_shadow(str(config_id), now, expected_revision=match)
+            self.tell(expected, lambda: StopShadow(config_id, match), now)
+        else:
+            expected = self.model.start_shadow(
+                str(config_id), now, revision=revision, expected_revision=match
+            )
+            self.tell(expected, lambda: StartShadow(config_id, revision, match), now)
+        self.compare_shadows(asked.context, self.last, len(self.events))
+        self.ask(asked)
 
     # --- freezes, kills and catalogs ---
 
