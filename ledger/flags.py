@@ -20,6 +20,7 @@ Metadata = dict[str, str | int | float | bool]
 
 DEFAULT_VARIANT = "default"
 KILLED_VARIANT = "killed"
+FALLBACK_VARIANT = "fallback"
 
 
 class FlagType(StrEnum):
@@ -40,8 +41,9 @@ class Flag(NamedTuple):
     """One lever of an answer; `reason` and `variant` are the lever's own, not the whole answer's.
 
     `variant` is the name of the config that supplied the value, `default` when none did, `killed`
-    for a killed lever. `metadata` has `ledger_position` (how much of the ledger was known) and,
-    unless the value is the catalog's, `version`: the position of the event that it comes from.
+    for a killed lever, `fallback` for one that falls back to another value without fresh data.
+    `metadata` has `ledger_position` (how much of the ledger was known) and, unless the value is
+    the catalog's, `version`: the position of the event that it comes from.
     """
 
     key: str
@@ -59,6 +61,11 @@ class Flag(NamedTuple):
     def switched_off(self) -> bool:
         """Whether the system as a whole is disabled, and not this lever by a kill."""
         return self.reason is Reason.DISABLED and "version" not in self.metadata
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether the data was too old for this lever, and it has the value for that case."""
+        return "fallback" in self.metadata
 
     def as_type(self, wanted: FlagType) -> Json:
         """Give the value as one type; raises TypeMismatch.
@@ -118,6 +125,8 @@ def _flag(resolution: Resolution, key: str, assigned: Collection[Place]) -> Flag
     if resolution.explanation is None:
         raise ValueError("the answer says nothing of its reasons: resolve with explain=True")
     explained = resolution.explanation[key]
+    if value != explained.value:
+        return Flag(key, value, Reason.DEFAULT, FALLBACK_VARIANT, {"fallback": True, **known})
     if explained.killed is not None:
         killed = {"version": explained.killed.position, **known}
         return Flag(key, value, Reason.DISABLED, KILLED_VARIANT, killed)

@@ -164,8 +164,9 @@ class LedgerProvider(AbstractProvider):
 
     def _details(self, found: Flag, value: Any) -> FlagResolutionDetails[Any]:
         reason, metadata = Reason(found.reason), found.metadata
+        stale = found.fell_back or self._replica.problem is not None
         # LIVEOPS_ENABLED=false is not of the ledger: it holds, however old the ledger's data is.
-        if self._replica.problem is not None and not found.switched_off:
+        if stale and not found.switched_off:
             reason, metadata = Reason.STALE, {**metadata, "reason": found.reason.value}
         return FlagResolutionDetails(
             value, reason=reason, variant=found.variant, flag_metadata=MappingProxyType(metadata)

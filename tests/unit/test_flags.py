@@ -9,7 +9,7 @@ import pytest
 from ledger.catalog import shipped_catalog
 from ledger.errors import NotFound
 from ledger.experiments import Experiment, Variation
-from ledger.flags import Flag, FlagType, TypeMismatch, flag, flag_type, flags
+from ledger.flags import Flag, FlagType, Metadata, TypeMismatch, flag, flag_type, flags
 from ledger.intents import KillLever
 from ledger.live import Origin, Running
 from ledger.resolve import Reason, disabled, resolve
@@ -112,6 +112,15 @@ def test_a_killed_lever_is_disabled_by_the_kill(history: History) -> None:
     assert (told.value, told.reason, told.variant) == ("off", Reason.DISABLED, "killed")
     assert told.metadata == {"version": kill.position, "ledger_position": kill.position}
     assert not told.switched_off
+
+
+def test_a_value_for_want_of_fresh_data_is_no_configs(history: History) -> None:
+    history.config(1, "world", "w1", payload={GATE: "readonly"})
+    answer = resolve(history.live, GAME, history.now, explain=True)
+    closed = flag(answer._replace(values={**answer.values, GATE: "off"}), GAME, GATE)
+    known: Metadata = {"fallback": True, "ledger_position": 2}
+    assert closed == Flag(GATE, "off", Reason.DEFAULT, "fallback", known)
+    assert (closed.fell_back, flag(answer, GAME, GATE).fell_back) == (True, False)
 
 
 def test_all_is_disabled_where_the_system_is() -> None:

@@ -295,6 +295,22 @@ def test_a_cut_feed_is_stale_and_served_on(
     assert (stale[0].message, stale[0].metadata) == (replica.problem, {"ledger_position": 3})
 
 
+def test_a_gate_that_closes_without_fresh_data_says_so(
+    topics: Topics, chronicle: Chronicle, client: OpenFeatureClient
+) -> None:
+    levers = CATALOG.to_json()["levers"]
+    levers[0]["when_stale"] = {"do": "close", "after": 0.05}
+    chronicle.do(AdoptCatalog(Catalog.from_json({"levers": levers})))
+    topics.hold(published(chronicle))
+    with Replica("memory") as replica:
+        api.set_provider_and_wait(LedgerProvider(replica, timeout=SECONDS))
+        cut(topics)
+        eventually(lambda: client.get_string_value("MODS", "", WHO) == "off")
+        details = client.get_string_details("MODS", "", WHO)
+    assert (details.reason, details.variant) == (Reason.STALE, "fallback")
+    assert details.flag_metadata == {"fallback": True, "ledger_position": 4, "reason": "DEFAULT"}
+
+
 def test_a_feed_that_is_back_is_ready_again(
     ready: OpenFeatureClient, topics: Topics, chronicle: Chronicle
 ) -> None:
