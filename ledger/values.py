@@ -62,12 +62,19 @@ def _scalar(shape: Shape, value: Json, field: str | None = None) -> tuple[Json, 
         return None, (Fault(unfit.code, unfit.message, value, field),)
 
 
+# What is in its normal form already is found out first: stored values are, and many are read.
+
+
 def _integer(_shape: Shape, value: Json) -> int:
+    if type(value) is int and -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        return value
     expectation = "must be a whole number"
     return _whole(_finite(value, expectation), expectation)
 
 
 def _float(_shape: Shape, value: Json) -> float:
+    if type(value) is float and math.isfinite(value):
+        return value + 0.0  # -0.0 equals 0.0 but is written otherwise: keep one of them
     expectation = 'must be a number, or a percentage like "50%"'
     if isinstance(value, str):
         return _percentage(value, expectation)
@@ -78,7 +85,7 @@ def _float(_shape: Shape, value: Json) -> float:
         held = math.inf
     if held != number:
         raise _UnfitError("too_large", "must be a number that a 64-bit float holds exactly")
-    return held + 0.0  # -0.0 equals 0.0 but is written otherwise: keep one of them
+    return held + 0.0
 
 
 def _percentage(text: str, expectation: str) -> float:
@@ -114,6 +121,8 @@ def _boolean(_shape: Shape, value: Json) -> bool:
 
 
 def _enum(shape: Shape, value: Json) -> str:
+    if type(value) is str and value in (shape.values or ()):
+        return value
     expectation = f"must be one of {choices(shape)}"
     if not isinstance(value, str):
         raise _UnfitError("wrong_type", expectation)
