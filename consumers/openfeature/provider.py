@@ -22,6 +22,7 @@ from openfeature.provider import AbstractProvider, Metadata
 from openfeature.track import TrackingEventDetails
 
 from consumers.openfeature.context import read_context
+from consumers.openfeature.moment import Moments
 from consumers.openfeature.tracking import Tracked, Tracking
 from consumers.openfeature.watch import Health, Watch
 from consumers.replica import Change, NotReady, Replica
@@ -46,6 +47,7 @@ class LedgerProvider(AbstractProvider):
     ) -> None:
         super().__init__()
         self._replica = replica
+        self._moments = Moments(replica)
         self._timeout = timeout
         self._tracking = tracking
         self._watch: Watch | None = None
@@ -156,7 +158,7 @@ class LedgerProvider(AbstractProvider):
         if self._watch is None:
             raise ProviderNotReadyError("the provider was not initialised, or was shut down")
         try:
-            return flag(self._replica.resolve(context, explain=True), context, key)
+            return flag(self._moments.answer(context), context, key)
         except NotReady as error:
             raise ProviderNotReadyError(str(error)) from None
         except NotFound as error:
