@@ -267,13 +267,13 @@ class Trial:
             "experiment_id": self.name,
             "variations": self.variations,
             "unit": self.unit,
-            "percentage": share(self.name, self.share),
+            "percentage": share_of(self.name, self.share),
             "group": self.group,
             "holdout": self.holdout,
         }
 
 
-def share(name: str, nth: int) -> float:
+def share_of(name: str, nth: int) -> float:
     """Pick a percentage for an experiment, often one at the edge of a session's bucket."""
     return SHARES[name][nth % len(SHARES[name])]
 

@@ -78,7 +78,6 @@ from tests.small_world import (
     drafts,
     glass,
     matches,
-    names,
     nths,
     product_content,
     product_experiment,
@@ -87,7 +86,7 @@ from tests.small_world import (
     revisions,
     rollouts,
     seen,
-    share,
+    share_of,
     shares,
     trials,
     waits,
@@ -175,6 +174,7 @@ class Ledgers(RuleBasedStateMachine):
         theme=st.sampled_from(THEMES),
         order=st.permutations(CONFIGS),
         first=st.lists(drafts(bad=0), min_size=2, max_size=4),
+        begun=st.lists(trials, max_size=2),
     )
     def begin(
         self,
@@ -183,12 +183,15 @@ class Ledgers(RuleBasedStateMachine):
         theme: list[Payload],
         order: list[UUID],
         first: list[Draft],
+        begun: list[Trial],
     ) -> None:
         self.model.strict = self.strict = strict
         self.palette, self.theme = palette, theme
         for config_id, draft in zip(order, first, strict=False):
             self.create(config_id, draft, 1)
             self.put_in_force(config_id, 1)
+        for trial in begun:
+            self.begin_experiment(trial, 1)
 
     # --- telling both ---
 
@@ -217,6 +220,8 @@ class Ledgers(RuleBasedStateMachine):
         outcome = self.outcome(well_formed, now, reason)
         assert outcome == expected, (well_formed, expected)
         event(f"{type(well_formed).__name__} {expected}")
+        for recorded in self.events[before:]:
+            event(f"{type(well_formed).__name__} makes {type(recorded.event).__name__}")
         facts = [told(fact) for fact in self.model.facts[before:]]
         assert facts == [heard(recorded) for recorded in self.events[before:]]
 
@@ -248,7 +253,14 @@ class Ledgers(RuleBasedStateMachine):
 
     def place(self, where: int) -> Where:
         """Pick a place of this history, or everywhere."""
-        return [EVERYWHERE, *self.palette][where % (len(self.palette) + 1)]
+        experiments = [("experiment", name) for name in sorted(self.state.experiments)]
+        places = [EVERYWHERE, *self.palette, *experiments]
+        return places[where % len(places)]
+
+    def trial(self, nth: int) -> str:
+        """Pick an experiment that runs or has run, seldom one that there is not."""
+        there = sorted(self.state.experiments)
+        return there[nth % len(there)] if there and nth else "y"
 
     # --- asking both ---
 
@@ -525,27 +537,54 @@ class Ledgers(RuleBasedStateMachine):
 
     @rule(trial=trials, wait=waits, asked=questions)
     def start_experiment(self, trial: Trial, wait: Wait, asked: Question) -> None:
+        self.begin_experiment(trial, wait)
+        self.ask(asked)
+
+    def begin_experiment(self, trial: Trial, wait: Wait) -> None:
         now = self.after(wait)
         experiment = trial.experiment()
         expected = self.model.start_experiment(experiment, now)
         self.tell(expected, lambda: StartExperiment(product_experiment(experiment)), now)
-        self.ask(asked)
 
-    @rule(name=names, nth=shares, wait=waits, asked=questions)
-    def change_experiment(self, name: str, nth: int, wait: Wait, asked: Question) -> None:
-        now = self.after(wait)
-        percentage = share(name, nth)
+    @rule(nth=nths, share=shares, wait=waits, asked=questions)
+    def change_experiment(self, nth: int, share: int, wait: Wait, asked: Question) -> None:
+        name, now = self.trial(nth), self.after(wait)
+        percentage = share_of(name, share)
         expected = self.model.change_experiment(name, percentage, now)
         thousandths = round(percentage * 1000)
         self.tell(expected, lambda: ChangeExperiment(name, thousandths), now)
         self.ask(asked)
 
-    @rule(name=names, wait=waits, asked=questions)
-    def stop_experiment(self, name: str, wait: Wait, asked: Question) -> None:
-        now = self.after(wait)
+    @rule(nth=nths, wait=waits, asked=questions)
+    def stop_experiment(self, nth: int, wait: Wait, asked: Question) -> None:
+        name, now = self.trial(nth), self.after(wait)
         expected = self.model.stop_experiment(name, now)
         self.tell(expected, lambda: StopExperiment(name), now)
         self.ask(asked)
+
+    @rule(
+        trial=trials,
+        nth=nths,
+        share=shares,
+        back=st.integers(1, 5),
+        alone=st.none() | st.integers(1, 9),
+        asked=questions,
+    )
+    def change_and_turn_back(
+        self,
+        trial: Trial,
+        nth: int,
+        share: int,
+        back: int,
+        alone: int | None,
+        asked: Question,
+    ) -> None:
+        """Start, stop and change experiments, then roll all of it back, or one of them alone."""
+        self.stop_experiment(nth, 1, asked)
+        self.begin_experiment(trial, 1)
+        self.change_experiment(nth + 1, share, "edge", asked)
+        where = None if alone is None else 1 + len(self.palette) + alone
+        self.roll_back(back, where, (True, "fire"), 1, asked)
 
     @rule(nth=nths, revision=revisions, off=seen, stop=st.booleans(), wait=waits, asked=questions)
     def shadow(
