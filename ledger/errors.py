@@ -55,7 +55,7 @@ class NotFound(Refused):
 
 
 class Moved(Refused):
-    """The config has moved on from the revision that was named: read it again."""
+    """What is to be changed has moved on from what was named: read it again."""
 
     status = 412
     slug = "moved"
