@@ -226,6 +226,12 @@ class RollBackConfigBody(BreakableBody):
     revision: RevisionNumber | None = None
 
 
+class ShadowBody(Reasoned):
+    """Which revision to evaluate in shadow; nothing named: the newest."""
+
+    revision: RevisionNumber | None = None
+
+
 class RolloutChangeBody(Reasoned):
     """The live activation's new rollout; its unit and salt stay as they are."""
 
@@ -343,6 +349,7 @@ class ResolveBody(Body):
     as_of: Moment | None = Field(None, description="what was known at this instant")
     position: Position | None = Field(None, description="what was known at this position")
     explain: bool = Field(False, description="true: tell where each value comes from")
+    shadow: bool = Field(False, description="true: tell what the configs in shadow would change")
     token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
     def refuse_contradictions(self) -> None:

@@ -21,7 +21,7 @@ from commands.models import ContextBody, Position
 from commands.prefixes import Prefixes
 from ledger.clock import Instant, parse_instant
 from ledger.errors import LedgerError
-from ledger.live import Live
+from ledger.live import Live, shadowed
 from ledger.resolve import Resolution, disabled, resolve
 from ledger.scopes import Context
 
@@ -53,6 +53,7 @@ class Question:
     as_of: Instant | None = None
     position: int | None = None
     explain: bool = False
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Pinned(BaseModel):
     at: _AnyInstant
     context: ContextBody
     explain: bool = False
+    shadow: bool = False
     disabled: bool = False
     stopped: _AnyInstant | None = None
 
@@ -147,6 +149,7 @@ class Questions:
             at=at,
             context=question.context,
             explain=question.explain,
+            shadow=question.shadow,
             disabled=not self._enabled,
             stopped=self._stopped(at) if now else None,
         )
@@ -156,13 +159,12 @@ class Questions:
         return since if since is not None and since <= at else None
 
     def _answer(self, question: Pinned, live: Live) -> Answer:
-        if question.disabled:
-            resolution = disabled(live.catalog, live.position, question.at)
-        else:
-            context = question.context.context()
-            standing = _standing(live, question.stopped)
-            resolution = resolve(standing, context, question.at, explain=question.explain)
-        answer = {**resolution.to_json(), "token": question.token()}
+        standing = _standing(live, question.stopped)
+        resolution = _resolved(question, standing)
+        answer = resolution.to_json()
+        if question.shadow:
+            answer["shadow"] = _compared(resolution, _resolved(question, shadowed(standing)))
+        answer["token"] = question.token()
         return Answer(orjson.dumps(answer), question.position)
 
     def now(self, context: Context) -> Resolution:
@@ -176,3 +178,24 @@ class Questions:
 
 def _standing(live: Live, since: Instant | None) -> Live:
     return live if since is None else stopped(live, since)
+
+
+def _resolved(question: Pinned, standing: Live) -> Resolution:
+    if question.disabled:
+        return disabled(standing.catalog, standing.position, question.at)
+    context = question.context.context()
+    return resolve(standing, context, question.at, explain=question.explain)
+
+
+_COMPARED = ("values", "explanation")
+
+
+def _compared(live: Resolution, shadow: Resolution) -> dict[str, Json]:
+    """Write what would be in force with all shadows, and what differs from what is."""
+    told = {name: value for name, value in shadow.to_json().items() if name in _COMPARED}
+    differs = {
+        lever: {"live": value, "shadow": shadow.values[lever]}
+        for lever, value in live.values.items()
+        if shadow.values[lever] != value
+    }
+    return {**told, "differs": differs}

@@ -173,6 +173,9 @@ class Config(Content):
     created: Origin
     revised: Origin
     activation: Activation | None
+    shadow: Activation | None = Field(
+        description="what of it is evaluated beside what is in force; `origin` tells since when"
+    )
 
 
 class ConfigList(Answer):
@@ -255,17 +258,22 @@ class Change(Answer):
     then: Pinned | None
 
 
-class RollbackOutcome(Answer):
-    """What a rollback changed, or would change."""
-
-    plan: bool
-    target: int = Field(description="the position gone back to")
-    position: int
-    recorded_at: Moment
-    changes: list[Change]
-
-
 # --- Questions ---
+
+
+class Difference(Answer):
+    """A lever's value as it is, and as it would be."""
+
+    live: Any
+    shadow: Any
+
+
+class Shadowed(Answer):
+    """What would be in force if every config in shadow were."""
+
+    values: dict[str, Any]
+    differs: dict[str, Difference] = Field(description="the levers whose values would be others")
+    explanation: dict[str, dict[str, Any]] | None = None
 
 
 class Resolved(Answer):
@@ -275,7 +283,11 @@ class Resolved(Answer):
     position: int
     at: Moment
     reason: Reason
+    experiments: dict[str, str] = Field(
+        description="the variation of each experiment that the context is in: as it says, or given"
+    )
     explanation: dict[str, dict[str, Any]] | None = None
+    shadow: Shadowed | None = None
     token: str
 
 
@@ -358,6 +370,8 @@ class LedgerStatus(Answer):
     recorded_at: Moment
     freezes: list[FrozenPlace]
     kills: dict[str, Origin]
+    shadows: dict[UUID, Origin] = Field(description="by config")
+    experiments: dict[str, Origin] = Field(description="those that run")
     configs: dict[Status, int]
     catalog_version: int
     levers: int
@@ -405,11 +419,11 @@ class Readiness(Answer):
 
 
 def respond(
-    answer: Answer, *, position: int, status: int = 200, revision: int | None = None
+    answer: Answer, *, position: int, status: int = 200, tag: int | None = None
 ) -> Response:
-    """Write an answer and where in the ledger it stands."""
+    """Write an answer, where in the ledger it stands, and what If-Match is to name next."""
     content = answer.model_dump_json(by_alias=True, exclude_unset=True).encode()
-    return written(content, position=position, status=status, revision=revision)
+    return written(content, position=position, status=status, tag=tag)
 
 
 def written(
@@ -417,11 +431,11 @@ def written(
     *,
     position: int,
     status: int = 200,
-    revision: int | None = None,
+    tag: int | None = None,
     media_type: str = "application/json",
 ) -> Response:
     """Send bytes that are an answer already."""
     headers = {POSITION_HEADER: str(position)}
-    if revision is not None:
-        headers["ETag"] = f'"{revision}"'
+    if tag is not None:
+        headers["ETag"] = f'"{tag}"'
     return Response(content, status, headers, media_type)

@@ -14,6 +14,7 @@ from commands.http import (
     audit,
     configs,
     events,
+    experiments,
     freezes,
     levers,
     manual,
@@ -36,6 +37,7 @@ from commands.settings import Settings
 
 ROUTERS = (
     configs.router,
+    experiments.router,
     freezes.router,
     levers.router,
     rollback.router,

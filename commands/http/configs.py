@@ -26,6 +26,7 @@ from commands.models import (
     Reasoned,
     RollBackConfigBody,
     RolloutChangeBody,
+    ShadowBody,
 )
 from ledger.clock import format_instant
 from ledger.events import (
@@ -36,6 +37,7 @@ from ledger.events import (
     ConfigRolledBack,
     Recorded,
     RolloutChanged,
+    ShadowStarted,
 )
 from ledger.intents import (
     ActivateConfig,
@@ -45,6 +47,8 @@ from ledger.intents import (
     DeactivateConfig,
     ReviseConfig,
     RollBackConfig,
+    StartShadow,
+    StopShadow,
 )
 from ledger.live import Activation
 from ledger.rollout import Rollout
@@ -59,6 +63,7 @@ NO_REASON = Reasoned()
 PAGES = "configs"
 AS_IT_IS = ActivateBody()
 THE_ONE_BEFORE = RollBackConfigBody()
+THE_NEWEST = ShadowBody()
 
 
 # --- Drafting ---
@@ -167,6 +172,36 @@ def change_rollout(
     return _carried_out(caller, plan, body.reason)
 
 
+@router.post(
+    "/{config_id}/shadow",
+    response_model=ConfigOutcome,
+    responses=refusals(404, 409, 412, 422),
+    summary="Shadow",
+)
+def start_shadow(
+    config_id: UUID, caller: Caller, revision: ExpectedRevision, body: ShadowBody = THE_NEWEST
+) -> Response:
+    """Evaluate a revision beside what is in force, for whoever asks with `shadow`.
+
+    It changes nothing: no freeze refuses it, and values that could not be activated are listed.
+    """
+    intent = StartShadow(config_id, body.revision, revision)
+    return _carried_out(caller, lambda _: intent, body.reason)
+
+
+@router.post(
+    "/{config_id}/unshadow",
+    response_model=ConfigOutcome,
+    responses=refusals(404, 409, 412),
+    summary="Unshadow",
+)
+def stop_shadow(
+    config_id: UUID, caller: Caller, revision: ExpectedRevision, body: Reasoned = NO_REASON
+) -> Response:
+    """End a config's shadow."""
+    return _carried_out(caller, lambda _: StopShadow(config_id, revision), body.reason)
+
+
 def _present_rollout(state: State, config_id: UUID) -> Rollout | None:
     activation = state.live.activations.get(config_id)
     return None if activation is None else activation.pinned.rollout
@@ -182,7 +217,7 @@ def _carried_out(caller: Commander, plan: Plan, reason: str, *, status: int = 20
         _outcome(recorded, standing),
         position=recorded.position,
         status=status,
-        revision=standing.revision,
+        tag=standing.revision,
     )
 
 
@@ -205,13 +240,13 @@ def _revision(event: ConfigEvent) -> int | None:
     match event:
         case ConfigCreated() | ConfigRevised():
             return event.revision
-        case ConfigActivated() | ConfigRolledBack() | RolloutChanged():
+        case ConfigActivated() | ConfigRolledBack() | RolloutChanged() | ShadowStarted():
             return event.pinned.revision
     return None
 
 
 def _violations(event: ConfigEvent) -> list[Json]:
-    if isinstance(event, ConfigCreated | ConfigRevised | ConfigActivated):
+    if isinstance(event, ConfigCreated | ConfigRevised | ConfigActivated | ShadowStarted):
         return list(event.violations)
     return []
 
@@ -226,6 +261,7 @@ class ConfigFilter(BaseModel):
     scope_ref: str | None = Field(None, max_length=256)
     status: Status | None = None
     lever: str | None = Field(None, max_length=200, description="sets this lever")
+    shadow: bool | None = Field(None, description="is in shadow, or is not")
     q: str | None = Field(None, max_length=200, description="has this text in its name")
     cursor: str | None = Field(None, max_length=64, description="`next` of the page before")
     limit: int | None = Field(
@@ -238,6 +274,7 @@ class ConfigFilter(BaseModel):
         return (
             self.scope in (None, place.scope)
             and self.scope_ref in (None, place.ref)
+            and self.shadow in (None, config.config_id in state.live.shadows)
             and (self.lever is None or _sets(state, config, self.lever))
             and (self.q is None or self.q.casefold() in name.casefold())
         )
@@ -264,9 +301,10 @@ def list_configs(desk: AtLedger, wanted: Annotated[ConfigFilter, Query()]) -> Re
 
 
 def _sets(state: State, config: Config, lever: str) -> bool:
-    activation = state.activation(config)
-    live = {} if activation is None else activation.pinned.payload
-    return lever in config.latest.content.payload or lever in live
+    pinned = (state.activation(config), state.live.shadows.get(config.config_id))
+    return lever in config.latest.content.payload or any(
+        lever in activation.pinned.payload for activation in pinned if activation is not None
+    )
 
 
 @router.get("/{config_id}", response_model=answers.Config, responses=refusals(404), summary="Read")
@@ -275,7 +313,7 @@ def read_config(config_id: UUID, desk: AtLedger) -> Response:
     with desk.ledger.current() as state:
         config = state.config(config_id)
         view = _view(desk.ledger, state, config)
-        return respond(view, position=state.live.position, revision=config.latest.number)
+        return respond(view, position=state.live.position, tag=config.latest.number)
 
 
 @router.get(
@@ -295,7 +333,7 @@ def read_history(config_id: UUID, desk: AtLedger) -> Response:
         _array(map(_activation, config.history)),
         b",".join(_envelopes(desk.ledger, config, versions)),
     )
-    return written(content, position=position, revision=config.latest.number)
+    return written(content, position=position, tag=config.latest.number)
 
 
 def _array(views: Iterable[answers.Answer]) -> bytes:
@@ -311,7 +349,7 @@ def _envelopes(ledger: Ledger, config: Config, versions: int) -> Iterable[bytes]
 
 
 def _view(ledger: Ledger, state: State, config: Config) -> answers.Config:
-    activation = state.activation(config)
+    activation, shadow = state.activation(config), state.live.shadows.get(config.config_id)
     newest = config.latest
     return answers.Config.model_validate(
         {
@@ -323,6 +361,7 @@ def _view(ledger: Ledger, state: State, config: Config) -> answers.Config:
             "created": config.created.to_json(),
             "revised": newest.origin.to_json(),
             "activation": None if activation is None else _activation(activation),
+            "shadow": None if shadow is None else _activation(shadow),
         }
     )
 

@@ -9,13 +9,17 @@ from typing import Any
 from fastapi import FastAPI
 
 from commands.http.answers import Config, ConfigHistory, ConfigOutcome, ProblemDetails
+from commands.http.experiment_answers import ExperimentDetail, ExperimentOutcome
 from commands.http.problems import MEDIA_TYPE
 
 Json = Any
 
 _REF = "#/components/schemas/"
 _PROBLEM = {MEDIA_TYPE: {"schema": {"$ref": f"{_REF}{ProblemDetails.__name__}"}}}
-_TAGGED = {f"{_REF}{answer.__name__}" for answer in (Config, ConfigHistory, ConfigOutcome)}
+_TAGGED = {
+    f"{_REF}{answer.__name__}"
+    for answer in (Config, ConfigHistory, ConfigOutcome, ExperimentDetail, ExperimentOutcome)
+}
 _POSITION = {
     "Ledger-Position": {
         "description": "The position in the ledger that the answer takes account of.",
@@ -24,7 +28,8 @@ _POSITION = {
 }
 _ETAG = {
     "ETag": {
-        "description": "The config's newest revision, quoted.",
+        "description": "What If-Match is to name: a config's newest revision, or the position of "
+        "an experiment's last event, quoted.",
         "schema": {"type": "string"},
     }
 }
@@ -38,7 +43,7 @@ _WHY = {
     404: "There is no such thing in the ledger.",
     406: "The answer is not available in this format.",
     409: "The state of the ledger does not allow it.",
-    412: "The config has moved on, or the ledger has not reached the position demanded.",
+    412: "What is to be changed has moved on, or the ledger has not reached the position demanded.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "The content breaks a rule; `errors` and `violations` list every one.",

@@ -11,7 +11,7 @@ from commands.http.problems import MALFORMED, PRECONDITION_REQUIRED, Problem
 from commands.models import LAST_POSITION
 
 _QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"', re.ASCII)
-_ENTITY_TAG = re.compile(r'"([1-9][0-9]{0,9})"', re.ASCII)
+_ENTITY_TAG = re.compile(r'"([1-9][0-9]{0,17})"', re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -63,9 +63,25 @@ async def if_match(
         return None
     found = _ENTITY_TAG.fullmatch(given)
     if found is None:
-        detail = 'If-Match must be a quoted revision, like "3", or *'
+        detail = 'If-Match must be the ETag of an earlier answer, like "3", or *'
         raise Problem.at(MALFORMED, "header", "/If-Match", detail)
     return int(found[1])
+
+
+async def if_match_position(
+    request: Request,
+    _: Annotated[
+        str | None,
+        Header(
+            alias="If-Match",
+            description="The position of the experiment's last event as the caller knows it, "
+            "quoted: the ETag of earlier answers. `*` means whichever.",
+            examples=['"42"'],
+        ),
+    ] = None,
+) -> int | None:
+    """Read the expected position; raises a malformed Problem."""
+    return await if_match(request)
 
 
 async def required_if_match(
@@ -102,5 +118,6 @@ async def min_position(
 
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]
 ExpectedRevision = Annotated[int | None, Depends(if_match)]
+ExpectedPosition = Annotated[int | None, Depends(if_match_position)]
 RequiredRevision = Annotated[int | None, Depends(required_if_match)]
 MinPosition = Annotated[int, Depends(min_position)]

@@ -43,7 +43,14 @@ def _answer(desk: Desk, body: ResolveBody) -> Response:
     if body.context is None:
         answer = desk.questions.repeat(body.token or "")
     else:
-        question = Question(body.context, body.at, body.as_of, body.position, body.explain)
+        question = Question(
+            body.context,
+            body.at,
+            body.as_of,
+            body.position,
+            explain=body.explain,
+            shadow=body.shadow,
+        )
         answer = desk.questions.ask(question)
     return written(answer.body, position=answer.position)
 
@@ -65,6 +72,7 @@ class PreviewQuery(BaseModel):
     as_of: Moment | None = Field(None, description="what was known at this instant")
     position: Position | None = Field(None, description="what was known at this position")
     explain: bool = Field(False, description="true: tell where each value comes from")
+    shadow: bool = Field(False, description="true: tell what the configs in shadow would change")
     token: str | None = Field(None, max_length=LONGEST_TOKEN)
 
     def body(self, query: Mapping[str, str]) -> ResolveBody:

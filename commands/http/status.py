@@ -42,6 +42,13 @@ def read_status(desk: AtLedger) -> Response:
             "recorded_at": format_instant(live.recorded_at),
             "freezes": _freezes(live),
             "kills": {lever: origin.to_json() for lever, origin in sorted(live.kills.items())},
+            "shadows": {
+                config_id: shadow.origin.to_json() for config_id, shadow in live.shadows.items()
+            },
+            "experiments": {
+                experiment_id: running.origin.to_json()
+                for experiment_id, running in sorted(live.experiments.items())
+            },
             "configs": {status: counts[status] for status in Status},
             "catalog_version": live.catalog.version,
             "levers": len(live.catalog.levers),

@@ -27,6 +27,11 @@ WITH_BODY = [
     "archive_config",
     "roll_back_config",
     "change_rollout",
+    "start_shadow",
+    "stop_shadow",
+    "start_experiment",
+    "change_percentage",
+    "stop_experiment",
     "freeze",
     "unfreeze",
     "kill_lever",
@@ -35,7 +40,7 @@ WITH_BODY = [
     "resolve",
     "validate_content",
 ]
-WITH_QUERY = ["list_configs", "preview", "read_audit", "read_events"]
+WITH_QUERY = ["list_configs", "list_experiments", "preview", "read_audit", "read_events"]
 
 
 @pytest.fixture
@@ -47,7 +52,8 @@ def api(store: LedgerStore, database: str) -> Iterator[Api]:
 def operation(api: Api, name: str) -> tuple[str, str, Json]:
     for method, path, written in api.document.operations():
         if written["operationId"] == name:
-            return method, path.format(config_id=SOME_ID, name="DIALOGUE_GATE"), written
+            named = {"config_id": SOME_ID, "experiment_id": "x", "name": "DIALOGUE_GATE"}
+            return method, path.format(**named), written
     raise AssertionError(name)
 
 

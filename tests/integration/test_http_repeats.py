@@ -13,6 +13,12 @@ from tests.integration.calling import DROPS, Api, problem, serving
 
 Json = Any
 
+EXPERIMENT = {
+    "experiment_id": "x",
+    "variations": [{"name": "a", "weight": 1}],
+    "percentage": 50,
+    "group": "g",
+}
 COMMANDS = {
     "create": ("POST", "/configs", DROPS),
     "revise": ("PUT", "/configs/{config_id}", {**DROPS, "priority": 1}),
@@ -21,6 +27,10 @@ COMMANDS = {
     "config rollback": ("POST", "/configs/{config_id}/rollback", {"reason": "back"}),
     "deactivate": ("POST", "/configs/{config_id}/deactivate", None),
     "archive": ("POST", "/configs/{config_id}/archive", {}),
+    "shadow": ("POST", "/configs/{config_id}/shadow", {"reason": "try"}),
+    "start experiment": ("POST", "/experiments", EXPERIMENT),
+    "change experiment": ("POST", "/experiments/runs/percentage", {"percentage": 10}),
+    "stop experiment": ("POST", "/experiments/runs/stop", None),
     "freeze": ("POST", "/freeze", {"reason": "hands off"}),
     "kill": ("POST", "/levers/DIALOGUE_GATE/kill", None),
     "rollback": ("POST", "/rollback", {"position": 1}),
@@ -35,9 +45,10 @@ def api(store: LedgerStore, database: str) -> Iterator[Api]:
 
 @pytest.fixture
 def config_id(api: Api) -> str:
-    """A config with two activations, the second one live."""
+    """A config with two activations, the second one live, beside an experiment that runs."""
     made = api.activated()
     api.post(f"/configs/{made}/activate")
+    api.post("/experiments", {**EXPERIMENT, "experiment_id": "runs", "percentage": 20})
     return made
 
 
@@ -62,7 +73,7 @@ def test_a_repeated_request_gets_the_first_answer(api: Api, config_id: str, name
 def test_the_first_answer_stays_whatever_happens_then(api: Api, config_id: str, name: str) -> None:
     first = say(api, name, config_id, "k")
     api.ledger._standings.clear()  # as in another process, or much later
-    for change in ("archive", "config rollback", "freeze"):
+    for change in ("archive", "config rollback", "stop experiment", "freeze"):
         say(api, change, config_id, change)
     again = say(api, name, config_id, "k")
     assert (again.content, again.headers) == (first.content, first.headers)
