@@ -1,7 +1,7 @@
-"""What a rule may cost: how often it may go through values that only the context knows.
+"""What a rule may cost: how large it is, and how often it goes through what the context holds.
 
-Everything else is bounded by the length of the rule. `==` and `in` are bounded by what they
-compare, so that many of them over long lists would add up to something.
+`==`, `in` and `+` take as long as what they compare or copy, so that many of them over long lists
+would add up to something. All else is bounded by the size of the rule.
 """
 
 from __future__ import annotations
@@ -24,23 +24,25 @@ from ledger.targeting.tree import (
 )
 from ledger.targeting.types import CONTEXT_NAMES
 
+MOST_PARTS = 1024
 MOST_WALKS = 32
 
 _NO_WALK = frozenset({"bool", "int", "double", "string", "timestamp"})
 
 
 def check_cost(tree: Node, declared: Mapping[str, str] | None) -> None:
-    """Refuse with RuleError a rule that compares lists or maps of the context too often."""
+    """Refuse with RuleError a rule that could take long, whatever the context holds."""
     types = {**(declared or {}), **CONTEXT_NAMES}
     _Walks(name for name, text in types.items() if text.strip() in _NO_WALK).weigh(tree)
 
 
 class _Walks:
-    """Weighs a node: how many lists or maps of the context its value may hold."""
+    """Weighs a node: how many texts, lists or maps of the context its value may hold."""
 
     def __init__(self, plain_names: Iterable[str]) -> None:
         self._plain = frozenset(plain_names)
         self._walks = 0
+        self._parts = 0
         self._rules: dict[type, Callable[[Any], int]] = {
             Literal: lambda _: 0,
             Name: lambda node: int(node.name not in self._plain),
@@ -54,6 +56,9 @@ class _Walks:
         }
 
     def weigh(self, node: Node) -> int:
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise refusal(node.at, f"a rule has at most {MOST_PARTS} values and operators")
         return self._rules[type(node)](node)
 
     def _logic(self, node: Logic) -> int:
@@ -71,6 +76,7 @@ class _Walks:
         weights = [self.weigh(operand) for operand in node.operands]
         match node.function:
             case "+":
+                self._walk(node.at, 0 if any(map(_is_number, node.operands)) else max(weights))
                 return sum(weights)
             case "[ ]":
                 return max(1, weights[0])
@@ -92,6 +98,10 @@ class _Walks:
         self._walks += walks
         if self._walks > MOST_WALKS:
             raise refusal(
-                at, f"a rule may go through lists and maps of the context {MOST_WALKS} times"
+                at, f"a rule may go through what the context holds {MOST_WALKS} times at most"
             )
         return 0
+
+
+def _is_number(node: Node) -> bool:
+    return isinstance(node, Literal) and isinstance(node.value, int | float)

@@ -14,7 +14,7 @@ Kind = Literal["name", "int", "double", "string", "symbol", "end"]
 
 _TOKEN = re.compile(
     r"""
-    (?: [\t\n\f\r ] | //[^\n]* )*
+    (?: [\t\n\f\r ] | //[^\n]*+ )*+
     (?:
       (?P<unsigned> (?:0x[0-9a-fA-F]+|\d+)[uU] )
     | (?P<double>   \d+\.\d+(?:[eE][+-]?\d+)? | \d+[eE][+-]?\d+ | \.\d+(?:[eE][+-]?\d+)? )
@@ -28,7 +28,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-_IGNORED = re.compile(r"(?:[\t\n\f\r ]|//[^\n]*)*")
+_IGNORED = re.compile(r"(?:[\t\n\f\r ]|//[^\n]*+)*+")
 # From behind the opening quote to the closing one. Triple quotes may span lines.
 _CLOSED = {
     '"': re.compile(r'((?:[^\\"\n\r]|\\[^\n\r])*)"'),

@@ -75,6 +75,7 @@ TRUE = [
     "-1.0 / 0.0 == -1e400",
     "1.0 / -0.0 == -1e400",
     "0.0 / 0.0 != 0.0 / 0.0",
+    "nan / 0.0 != 1.0 / 0.0",
     "-0.0 == 0.0",
     "4611686018427387904 * -2 == -9223372036854775808",
     # Comparison among numbers is by value, and as double between int and double

@@ -30,9 +30,9 @@ from ledger.targeting.grammar import parse
 pytestmark = pytest.mark.timeout(1800)
 
 PAIRS = int(os.environ.get("LIVEOPS_RULE_PAIRS", "20000"))
-CONTEXTS_PER_RULE = 25
-# A rule that reads little makes fewer pairs of as many contexts: about nine on average.
-RULES = 3 * PAIRS // 20
+CONTEXTS_PER_RULE = 40
+# A rule that reads little makes fewer pairs of as many contexts: about fourteen on average.
+RULES = PAIRS // 8
 SPOILT_RULES = PAIRS // 10
 ERROR, REFUSED = "error", "refused"
 
@@ -173,12 +173,26 @@ def context(seed: int) -> Bindings:
     """Make a context; from a number, because Hypothesis would take longer than all else."""
     luck = random.Random(seed)
     chosen = {
-        name: luck.choice(luck.choices((_PLAIN[kind], _VALUES[kind], _ODD), (20, 6, 1))[0])
+        name: luck.choice(luck.choices((_PLAIN[kind], _VALUES[kind], _ODD), (10, 9, 1))[0])
         for name, kind in _KIND_OF.items()
     }
+    if luck.random() < 0.3 and _ABSENT not in (chosen["i"], chosen["s"]):
+        chosen |= _near(luck, chosen["i"], chosen["s"])
     chosen["at"] = luck.choice([*_INSTANTS * 3, _ABSENT])
     bindings = {name: value for name, value in chosen.items() if value is not _ABSENT}
     return bindings if luck.random() < 0.5 else _declared(bindings)
+
+
+def _near(luck: random.Random, number: Any, text: Any) -> Bindings:
+    """Make values that nearly or wholly equal one another: chance seldom does."""
+    as_double = float(number) if type(number) is int else number
+    return {
+        "x": as_double,
+        "j": luck.choice([number, as_double]),
+        "t": text,
+        "l": luck.choice([[text, as_double], [number], [True, None, number], [[as_double]]]),
+        "m": {"k": luck.choice([number, as_double, text]), "kl": {"k": number}, "l": [as_double]},
+    }
 
 
 # What a game declares, it may write as it likes: the catalog reads it before a rule does.

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.errors import RuleError
 from ledger.targeting import CONTEXT_NAMES, check_rule
+from ledger.targeting.cost import MOST_PARTS, MOST_WALKS
 from ledger.targeting.grammar import DEEPEST, FUNCTIONS, LONGEST_LIST, METHODS
 from ledger.targeting.lexer import LONGEST_RULE
 from ledger.targeting.operators import LARGEST_BUILT
@@ -44,6 +45,8 @@ def test_a_name_is_on_the_page(name: str) -> None:
     assert re.search(rf"`(a\.)?{name}\b", _PAGE)
 
 
-@pytest.mark.parametrize("limit", [LONGEST_RULE, DEEPEST, LONGEST_LIST, LARGEST_BUILT])
+@pytest.mark.parametrize(
+    "limit", [LONGEST_RULE, DEEPEST, LONGEST_LIST, MOST_PARTS, MOST_WALKS, LARGEST_BUILT]
+)
 def test_a_limit_is_on_the_page(limit: int) -> None:
     assert f"| {limit} |\n" in _PAGE

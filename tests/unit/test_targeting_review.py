@@ -10,7 +10,7 @@ from hypothesis import given
 
 from ledger.errors import RuleError
 from ledger.targeting import EvaluationError, Rule, check_rule
-from ledger.targeting.cost import MOST_WALKS
+from ledger.targeting.cost import MOST_PARTS, MOST_WALKS
 from ledger.targeting.review import WIDEST, pointed, review
 from tests.strategies import texts
 
@@ -69,9 +69,10 @@ WALKS = [
     ("{} in [{}, {}, 1]", 2),
     ("[{}, {}] == [{}, {}]", 2),
     ("{{'k': {}}} == {}", 1),
-    ("{} + {} == {} + {} + {}", 2),
+    ("{} + {} == {} + {} + {}", 6),
+    ("size({} + 'x') == 1", 1),
     ("{}.k[0] == {}['k']", 1),
-    ("({} == 1 ? {} : {} + {}) == {}", 1),
+    ("({} == 1 ? {} : {} + {}) == {}", 2),
     ("(true in [true in [1 in {}]])", 1),
 ]
 CHEAP = [
@@ -85,6 +86,7 @@ CHEAP = [
     "level == turn_id",
     "platform in [world_id, adventure_id]",
     "size({}) == size({})",
+    "{} + 1 == 2",
 ]
 
 
@@ -96,7 +98,7 @@ def rule_of(part: str, times: int) -> str:
 def test_walks_through_values_of_the_context_are_bounded(part: str, walks: int) -> None:
     times = MOST_WALKS // walks
     check_rule(rule_of(part, times))
-    with pytest.raises(RuleError, match=f"lists and maps of the context {MOST_WALKS} times"):
+    with pytest.raises(RuleError, match=f"what the context holds {MOST_WALKS} times"):
         check_rule(rule_of(part, times + 1))
 
 
@@ -105,9 +107,16 @@ def test_what_goes_through_nothing_is_not_counted(part: str) -> None:
     check_rule(rule_of(part, 2 * MOST_WALKS), DECLARED | {"l": "dyn", "m": "dyn"})
 
 
+def test_a_rule_has_so_many_parts_and_no_more() -> None:
+    check_rule("||".join(["a"] * (MOST_PARTS - 1)))
+    refused = review("||".join(["a"] * MOST_PARTS))
+    assert refused.detail == f"a rule has at most {MOST_PARTS} values and operators"
+    assert refused.at == len("a||") * (MOST_PARTS - 1)
+
+
 def test_a_walk_too_many_is_pointed_at() -> None:
     found = review(rule_of("{} == {}", MOST_WALKS + 1))
-    assert found.at == MOST_WALKS * len("l == m || ") + 2
+    assert found.at == len("l == m || ") * MOST_WALKS + 2
 
 
 def test_lists_in_one_another_are_weighed_once() -> None:

@@ -72,6 +72,7 @@ REFUSED = [
     ("a b", 2, "'b' stands where an operator or the end should"),
     ("(a", 2, "the end of the rule stands where ')' should"),
     ("a)", 1, "')' stands where an operator or the end should"),
+    ("1 == 1 // '''\n§'''", 14, "'§' (SECTION SIGN) has no meaning here"),
     ("()", 1, "')' stands where a value should"),
     ("[1", 2, "the end of the rule stands where ']' should"),
     ("[,]", 1, "',' stands where a value should"),
