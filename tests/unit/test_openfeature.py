@@ -17,8 +17,10 @@ from openfeature.client import OpenFeatureClient
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.event import EventDetails, ProviderEvent
 from openfeature.exception import ErrorCode, OpenFeatureError, ProviderNotReadyError
-from openfeature.flag_evaluation import Reason
+from openfeature.flag_evaluation import FlagEvaluationDetails, Reason
+from openfeature.hook import Hook, HookContext, HookHints
 from openfeature.provider import ProviderStatus
+from openfeature.telemetry import EvaluationEvent, TelemetryAttribute, create_evaluation_event
 from openfeature.track import TrackingEventDetails
 
 from consumers import replica as replica_module
@@ -158,6 +160,21 @@ def test_details_can_be_written_but_their_metadata_not_changed(ready: OpenFeatur
     assert asdict(details)["flag_metadata"]["version"] == 3
     with pytest.raises(TypeError):
         details.flag_metadata["version"] = 4  # type: ignore[index]
+
+
+def test_telemetry_names_the_event_that_a_value_is_from(ready: OpenFeatureClient) -> None:
+    told: list[EvaluationEvent[Any]] = []
+
+    class Telemetry(Hook):
+        def finally_after(
+            self, hook_context: HookContext, details: FlagEvaluationDetails[Any], hints: HookHints
+        ) -> None:
+            told.append(create_evaluation_event(hook_context, details))
+
+    ready.add_hooks([Telemetry()])
+    ready.get_float_value("TEMPO", 0.0, WHO)
+    names = (TelemetryAttribute.VERSION, TelemetryAttribute.PROVIDER_NAME)
+    assert [told[0].attributes[name] for name in names] == [3, "liveops-ledger"]
 
 
 def test_a_value_that_is_changed_is_the_callers_own(ready: OpenFeatureClient) -> None:
