@@ -157,7 +157,8 @@ def link_of(headers: Iterable[tuple[str, bytes | None]] | None) -> Link | None:
 def read_thing(thing_id: str, value: bytes) -> dict[str, Json]:
     """Read a thing for `ledger.live.assemble`; raises Unreadable."""
     members = _members(thing_id, value)
-    if members.get("kind") not in THING_KINDS:
+    kind = members.get("kind")
+    if not isinstance(kind, str) or kind not in THING_KINDS:
         raise Unreadable(f"{thing_id} is of a kind that this version does not know")
     return members
 
@@ -167,9 +168,12 @@ def read_head(value: bytes) -> Head:
     members = _members(HEAD, value)
     try:
         at = parse_instant(members["recorded_at"])
-        return Head(members["position"], at, members["things"])
+        head = Head(members["position"], at, members["things"])
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"the head lacks what it should say: {error}") from error
+    if type(head.position) is not int or type(head.things) is not int:
+        raise Unreadable("the head does not say which position it is of, and of how many things")
+    return head
 
 
 def _members(thing_id: str, value: bytes) -> dict[str, Json]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 from ledger.rollout import Rollout
 from ledger.schedule import Window
 from ledger.scopes import Place, Scope
 
 Json = Any
+T = TypeVar("T")
 
 ALWAYS = Window(None, None)
 
@@ -31,7 +32,11 @@ class Targeting(NamedTuple):
         """Read the two rules; an absent or empty object is no targeting at all."""
         if not data:
             return None
-        return cls(data.get("include"), data.get("exclude"))
+        include, exclude = data.get("include"), data.get("exclude")
+        return cls(
+            None if include is None else _a(str, include),
+            None if exclude is None else _a(str, exclude),
+        )
 
 
 class Content(NamedTuple):
@@ -130,19 +135,25 @@ class Pinned(NamedTuple):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> Self:
-        """Read what `to_json` wrote."""
+        """Read what `to_json` wrote; what is not of its type is refused with some exception."""
         return cls(
-            revision=data["revision"],
-            name=data["name"],
-            place=Place(Scope(data["scope"]), data["scope_ref"]),
-            payload=data["payload"],
+            revision=_a(int, data["revision"]),
+            name=_a(str, data["name"]),
+            place=Place(Scope(data["scope"]), _a(str, data["scope_ref"])),
+            payload=_a(dict, data["payload"]),
             window=Window.from_json(data),
             targeting=Targeting.from_json(data["targeting"]),
             rollout=_rollout(data["rollout"]),
-            priority=data["priority"],
-            rank=data["rank"],
+            priority=_a(int, data["priority"]),
+            rank=None if data["rank"] is None else _a(int, data["rank"]),
         )
 
 
 def _rollout(data: Mapping[str, Json] | None) -> Rollout | None:
     return None if data is None else Rollout.from_json(data)
+
+
+def _a(kind: type[T], value: Json) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{str(value)[:40]!r} stands where a {kind.__name__} should")
+    return value

@@ -130,6 +130,7 @@ def test_a_record_that_is_no_event_has_no_link(headers: list[tuple[str, bytes | 
         b'{"kind":"config"}',
         b'{"schema_version":2,"kind":"config"}',
         b'{"schema_version":1,"kind":"blessing"}',
+        b'{"schema_version":1,"kind":["config"]}',
     ],
 )
 def test_a_thing_that_is_damaged_or_newer_is_not_read(value: bytes) -> None:
@@ -137,7 +138,15 @@ def test_a_thing_that_is_damaged_or_newer_is_not_read(value: bytes) -> None:
         read_thing("some thing", value)
 
 
-@pytest.mark.parametrize("value", [b"{}", b'{"schema_version":1,"position":3}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"{}",
+        b'{"schema_version":1,"position":3}',
+        b'{"schema_version":1,"position":"3","recorded_at":"2026-01-01T00:00:00Z","things":0}',
+        b'{"schema_version":1,"position":3,"recorded_at":"2026-01-01T00:00:00Z","things":[]}',
+    ],
+)
 def test_a_head_that_is_damaged_is_not_read(value: bytes) -> None:
     with pytest.raises(Unreadable):
         read_head(value)

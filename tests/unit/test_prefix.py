@@ -144,6 +144,39 @@ def test_a_damaged_thing_is_reported(chronicle: Chronicle) -> None:
         start_from(active)
 
 
+MEMBERS = {"revision": int, "name": str, "scope_ref": str, "payload": dict, "priority": int}
+
+
+@pytest.mark.parametrize(
+    ("member", "odd"),
+    [
+        (member, odd)
+        for member, kind in [*MEMBERS.items(), ("valid_from", None), ("rollout", None)]
+        for odd in ([None] if kind else []) + [True, 2.5, "x", [], {}]
+        if type(odd) is not kind
+    ],
+)
+def test_a_config_with_a_part_of_another_type_is_reported(
+    chronicle: Chronicle, member: str, odd: object
+) -> None:
+    active = published(chronicle).active
+    config = orjson.loads(active[str(UUID(int=1))])
+    config["activation"][member] = odd
+    active[str(UUID(int=1))] = orjson.dumps(config)
+    with pytest.raises(Unreadable):
+        start_from(active)
+
+
+@pytest.mark.parametrize("rule", [5, True, ["level > 1"], {"text": "level > 1"}])
+def test_a_rule_that_is_no_text_is_reported(chronicle: Chronicle, rule: object) -> None:
+    active = published(chronicle).active
+    config = orjson.loads(active[str(UUID(int=1))])
+    config["activation"]["targeting"] = {"include": rule}
+    active[str(UUID(int=1))] = orjson.dumps(config)
+    with pytest.raises(Unreadable):
+        start_from(active)
+
+
 def test_readers_keep_the_state_they_have(chronicle: Chronicle) -> None:
     prefix = Prefix()
     for record in published(chronicle).events:
