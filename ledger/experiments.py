@@ -130,12 +130,9 @@ class Experiment(NamedTuple):
     def enrols(self, unit_value: str) -> bool:
         """Tell whether a unit is among those that take part, held out or not."""
         place = self.bucket(unit_value)
-        return any(begin <= place < end for begin, end in self.shares)
-
-    @property
-    def shares(self) -> tuple[Range, ...]:
-        """The buckets whose units take part."""
-        return ((0, self.percentage),) if self.group is None else self.ranges
+        if self.group is None:
+            return place < self.percentage
+        return any(begin <= place < end for begin, end in self.ranges)
 
     def bucket(self, unit_value: str) -> int:
         """Give the bucket by which a unit is enrolled: its group's, or the experiment's own."""

@@ -166,14 +166,17 @@ def _absence(
 def _left_out(experiment: Experiment, context: Context) -> str:
     unit = unit_text(context.unit(experiment.unit))
     if unit is None:
-        return f"not enrolled in experiment {experiment.experiment_id}: the context has no " + (
-            f"{experiment.unit} to count by"
-        )
+        missing = f"the context has no {experiment.unit} to count by"
+        return f"not enrolled in experiment {experiment.experiment_id}: {missing}"
     if experiment.holdout is not None and experiment.holdout.holds(unit):
         share = percent(experiment.holdout.percentage)
         return f"held out by {experiment.holdout.name}, with {share} % of all by {experiment.unit}"
     place = f"{experiment.unit} is at {percent(experiment.bucket(unit))} %"
-    where = "" if experiment.group is None else f" of group {experiment.group}"
-    shares = ", ".join(f"{percent(begin)} to {percent(end)} %" for begin, end in experiment.shares)
-    enrolled = f"the experiment has {shares or 'none'}"
-    return f"not enrolled in experiment {experiment.experiment_id}: {place}{where}, {enrolled}"
+    return f"not enrolled in experiment {experiment.experiment_id}: {place}{_taken(experiment)}"
+
+
+def _taken(experiment: Experiment) -> str:
+    if experiment.group is None:
+        return f", the first {percent(experiment.percentage)} % take part"
+    parts = ", ".join(f"{percent(begin)} to {percent(end)} %" for begin, end in experiment.ranges)
+    return f" of group {experiment.group}, where it has {parts or 'nothing'}"
