@@ -527,6 +527,145 @@ def test_a_rollout_change_gives_a_new_rank(model: Model) -> None:
     assert at(model, 50) == 3.0
 
 
+# --- experiments ---
+
+ALL = {"percentage": 100, "unit": "session_id", "group": None, "holdout": None}
+
+
+def experiment(name: str, **more: Any) -> dict[str, Any]:
+    return {"experiment_id": name, "variations": [("a", 1), ("b", 1)], **ALL, **more}
+
+
+def given(model: Model, **context: Any) -> dict[str, str]:
+    return model.variations(model.head, {"session_id": "s1", **context}, 10**6)
+
+
+def test_the_first_variation_above_the_place_of_the_hash_is_drawn(model: Model) -> None:
+    h = mmh3.hash(b"x:variation:s1", signed=False)
+    for weights in ([1, 1], [1, 9], [9, 1], [0, 1], [1, 0], [3, 4]):
+        variations = list(zip("ab", weights, strict=True))
+        model.start_experiment(experiment("x", variations=variations), model.head)
+        expected = "a" if weights[0] > (h * sum(weights)) >> 32 else "b"
+        assert given(model) == {"x": expected}
+        model.stop_experiment("x", model.head)
+
+
+def test_an_experiment_takes_the_buckets_below_its_percentage(model: Model) -> None:
+    edge = bucket_of("x", "s1") / 1000
+    model.start_experiment(experiment("x", percentage=edge), 10)
+    assert given(model) == {}
+    model.change_experiment("x", round(edge + 0.001, 3), 20)
+    assert given(model).keys() == {"x"}
+
+
+def test_who_is_held_out_is_in_nothing_unless_it_says_so(model: Model) -> None:
+    edge = bucket_of("h:holdout", "s1") / 1000
+    model.start_experiment(experiment("x", holdout=("h", round(edge + 0.001, 3))), 10)
+    model.start_experiment(experiment("y", holdout=("i", 0)), 11)
+    assert given(model).keys() == {"y"}
+    assert given(model, experiments={"x": "b", "y": "c"}) == {"x": "b", "y": "c"}
+    assert given(model, experiment_id="x").keys() == {"y"}
+
+
+def test_a_group_gives_its_lowest_free_buckets(model: Model) -> None:
+    for name, percentage in [("x", 40), ("y", 30)]:
+        assert model.start_experiment(experiment(name, percentage=percentage, group="g"), 1) == "ok"
+    assert model.start_experiment(experiment("z", percentage=30.001, group="g"), 2) == 409
+    assert model.change_experiment("x", 60, 3) == "ok"
+    assert model.change_experiment("x", 50, 4) == "ok"
+    buckets = [fact.data["buckets"] for fact in model.facts[1:]]
+    assert buckets[1] == [*range(40_000, 70_000)]
+    assert buckets[2] == [*range(40_000), *range(70_000, 90_000)]
+    assert buckets[3] == [*range(40_000), *range(70_000, 80_000)]
+
+
+def test_experiments_that_cannot_run_together(model: Model) -> None:
+    model.start_experiment(experiment("x", percentage=10, group="g", holdout=("h", 5)), 10)
+    assert model.start_experiment(experiment("x"), 20) == 409
+    assert model.start_experiment(experiment("y", group="g", unit="world_id"), 20) == 409
+    assert model.start_experiment(experiment("y", holdout=("h", 6)), 20) == 409
+    assert model.start_experiment(experiment("y", holdout=("h", 5), unit="world_id"), 20) == 409
+    assert model.start_experiment(experiment("y", holdout=("i", 6), unit="world_id"), 20) == "ok"
+
+
+def test_what_is_asked_of_experiments_in_vain(model: Model) -> None:
+    assert model.change_experiment("x", 50, 1) == model.stop_experiment("x", 1) == 404
+    model.start_experiment(experiment("x"), 10)
+    assert model.change_experiment("x", 100, 20) == 409
+    model.freeze("experiment", "x:b", 30)
+    assert model.change_experiment("x", 50, 40) == model.stop_experiment("x", 40) == 423
+    assert model.start_experiment(experiment("y", variations=[("b", 1)]), 40) == "ok"
+    model.unfreeze("experiment", "x:b", 50)
+    model.stop_experiment("x", 60)
+    assert model.change_experiment("x", 50, 70) == model.stop_experiment("x", 70) == 409
+
+
+def test_configs_of_an_experiment_reach_who_is_given_a_variation(model: Model) -> None:
+    model.create("x", tempo(1.5, "experiment"), 10)
+    model.create("xb", tempo(2.0, "experiment", scope_ref="x:b", priority=1), 11)
+    model.activate("x", 12)
+    model.activate("xb", 13)
+    model.start_experiment(experiment("x", variations=[("b", 1)]), 20)
+    model.stop_experiment("x", 30)
+    values = [model.resolve(model.head, NOBODY, instant)[TEMPO] for instant in (19, 20, 29, 30)]
+    assert values == [1.0, 2.0, 2.0, 1.0]
+
+
+def test_a_rollback_turns_experiments_back_in_one_order(model: Model) -> None:
+    for name in ("ended", "shrank"):
+        model.start_experiment(experiment(name, percentage=50, group="g"), 10)
+    target = model.head
+    model.stop_experiment("ended", 20)
+    model.change_experiment("shrank", 10, 21)
+    model.start_experiment(experiment("begun"), 22)
+    before = model.head
+    assert model.roll_back(target, 30, scope="experiment", ref="begun") == "ok"
+    assert model.roll_back(target, 40) == "ok"
+    assert [(fact.kind, fact.of) for fact in model.facts[before:]] == [
+        ("experiment_stopped", "begun"),
+        ("experiment_changed", "shrank"),
+        ("experiment_started", "ended"),
+    ]
+
+
+def test_an_experiment_whose_buckets_another_has_by_now_is_not_turned_back_alone(
+    model: Model,
+) -> None:
+    model.start_experiment(experiment("x", percentage=60, group="g"), 10)
+    target = model.head
+    model.change_experiment("x", 50, 20)
+    model.start_experiment(experiment("y", percentage=50, group="g"), 30)
+    assert model.roll_back(target, 40, scope="experiment", ref="x") == 409
+    assert model.roll_back(target, 40) == "ok"
+
+
+# --- shadows ---
+
+
+def test_a_shadow_shows_beside_what_is(model: Model) -> None:
+    model.create("c", tempo(2.0), 10)
+    model.activate("c", 20)
+    model.revise("c", tempo(4.46), 1, 30)
+    assert model.start_shadow("c", 40) == "ok"
+    model.stop_shadow("c", 50)
+    beside = [model.resolve(6, PLAYER, at, shadow=True)[TEMPO] for at in (39, 40, 49, 50)]
+    assert beside == [2.0, 4.46, 4.46, 2.0]
+    assert [at(model, instant) for instant in (39, 40, 49, 50)] == [2.0] * 4
+
+
+def test_what_is_asked_of_shadows_in_vain(model: Model) -> None:
+    assert model.start_shadow("c", 1) == model.stop_shadow("c", 1) == 404
+    model.create("c", tempo(2.0), 10)
+    model.revise("c", tempo(2.5), 1, 20)
+    assert model.stop_shadow("c", 30) == 409
+    assert model.start_shadow("c", 30, revision=3) == 404
+    assert model.start_shadow("c", 30, expected_revision=1) == 412
+    assert model.start_shadow("c", 30) == "ok"
+    assert model.start_shadow("c", 40, revision=2) == 409
+    assert model.start_shadow("c", 40, revision=1) == model.archive("c", 50) == "ok"
+    assert model.start_shadow("c", 60) == model.stop_shadow("c", 60) == 409
+
+
 # --- another catalog ---
 
 
