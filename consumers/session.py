@@ -278,8 +278,13 @@ def _same_place(one: Context, other: Context) -> bool:
 
 def _kept(context: Context) -> Context:
     """Copy what the caller might change; a session has no turn."""
-    return context._replace(
-        turn_id=None,
-        experiments=dict(context.experiments),
-        attributes=dict(context.attributes),
+    return Context(
+        context.session_id,
+        None,
+        context.world_id,
+        context.adventure_id,
+        context.experiment_id,
+        context.variation,
+        dict(context.experiments),
+        dict(context.attributes),
     )

@@ -114,7 +114,9 @@ class Catalog:
         JSON writes one number in two ways: 5 where a double is declared is 5.0, and 5.0 where an
         int is, 5. What cannot be had exactly stays as it is. The same object when nothing changes.
         """
-        read = dict[str, Json]()
+        if not self._readers:
+            return attributes
+        read: dict[str, Json] = {}
         for name, reader in self._readers.items():
             if name in attributes and (value := reader(attributes[name])) is not attributes[name]:
                 read[name] = value

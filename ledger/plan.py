@@ -90,7 +90,15 @@ class Common:
 class Plan:
     """What resolution needs at `position`; safe to read from many threads."""
 
-    __slots__ = ("_mixes", "_scopes", "_shadowed", "common", "position", "recorded_at")
+    __slots__ = (
+        "_everywhere",
+        "_mixes",
+        "_scopes",
+        "_shadowed",
+        "common",
+        "position",
+        "recorded_at",
+    )
 
     def __init__(
         self,
@@ -106,6 +114,7 @@ class Plan:
         self._scopes = scopes
         self._mixes = mixes
         self._shadowed: Plan | None = None
+        self._everywhere = self._at(GLOBAL, EVERYWHERE.ref)
 
     @classmethod
     def of(cls, live: Live) -> Plan:
@@ -222,7 +231,7 @@ class Plan:
 
     def reached(self, context: Context, taking_part: TakingPart | None) -> list[Reached]:
         """Look up what is set where a context is, lowest scope first."""
-        reached = [self._at(GLOBAL, EVERYWHERE.ref)]
+        reached = [self._everywhere]
         if context.world_id is not None:
             reached.append(self._at(WORLD, context.world_id))
         if context.adventure_id is not None:

@@ -30,6 +30,12 @@ STATIC, TARGETED, SPLIT = 1, 2, 4
 """What was applied, as bits: for everybody, by a rule, by a share of units."""
 
 
+def overlay(values: dict[str, Json], fields: Fields) -> None:
+    """Put fields of object levers over those that are there."""
+    for lever, parts in fields.items():
+        values[lever] = {**values[lever], **parts}
+
+
 class Condition(NamedTuple):
     """An activation that is only for some contexts, and what it writes for them.
 
@@ -47,6 +53,12 @@ class Condition(NamedTuple):
     bits: int
     names: frozenset[str]
     activation: Activation
+
+    def write(self, values: dict[str, Json]) -> None:
+        """Write what it writes."""
+        values.update(self.writes)
+        if self.fields:
+            overlay(values, self.fields)
 
     def reads(self, names: frozenset[str]) -> bool:
         """Tell whether it depends on any of these names."""
@@ -90,9 +102,13 @@ class Stretch:
         self.broken: list[Activation] = []
         self.conditions: tuple[Condition, ...] = ()
         self.names: frozenset[str] = frozenset()
-        self.tested: tuple[tuple[Rule, dict[str, Json], int, Activation], ...] = ()
+        self.tested: tuple[tuple[Rule, dict[str, Json]], ...] = ()
         self.drawn: tuple[tuple[str, tuple[tuple[bytes, int, dict[str, Json]], ...]], ...] = ()
         self.others: tuple[Condition, ...] = ()
+
+    def whose(self, writes: Mapping[str, Json]) -> Activation:
+        """Find the activation that a condition of these writes is of."""
+        return next(each.activation for each in self.conditions if each.writes is writes)
 
     def judge_by(self, conditions: Iterable[Condition]) -> None:
         """Take the conditions, in merge order."""
@@ -104,8 +120,8 @@ class Stretch:
         for each in self.conditions:
             alone = not each.fields and all(times[lever] == 1 for lever in each.writes)
             ruled = each.include is not None or each.exclude is not None
-            if alone and each.limit is None and each.include and each.exclude is None:
-                tested.append((each.include, each.writes, each.bits, each.activation))
+            if alone and each.bits == TARGETED and each.include and each.exclude is None:
+                tested.append((each.include, each.writes))
             elif alone and each.limit is not None and not ruled:
                 drawn.setdefault(each.unit, []).append((each.salt, each.limit, each.writes))
             else:

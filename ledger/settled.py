@@ -29,6 +29,7 @@ from ledger.segments import (
     Fields,
     Segment,
     Stretch,
+    overlay,
 )
 from ledger.targeting import EvaluationError, Timestamp
 
@@ -48,6 +49,10 @@ GLOBAL, WORLD, ADVENTURE, EXPERIMENT, SESSION = range(5)
 
 _new = tuple.__new__
 """What makes a named tuple, without looking at names: half the cost of an answer."""
+Outcome = tuple[Mapping[str, Json], Reason]
+BROKEN: Outcome = (NO_ATTRIBUTES, Reason.DEFAULT)
+"""What some open conditions lead to: a rule between levers is broken."""
+_MOST_OUTCOMES = 64
 _NAMED_UNITS = frozenset({"session_id", "world_id", "adventure_id"})
 _REASONS = [
     Reason.SPLIT
@@ -84,7 +89,9 @@ class Settled:
         "_exact",
         "_failed",
         "_open",
+        "_outcomes",
         "_reached",
+        "_reads_at",
         "_units",
         "context",
         "experiments",
@@ -95,6 +102,8 @@ class Settled:
         "values",
         "varying",
     )
+
+    _open: tuple[Condition, ...]
 
     def __init__(
         self, plan: Plan, context: Context, at: Instant, varying: frozenset[str], failed: Failed
@@ -110,7 +119,8 @@ class Settled:
         self._bindings = _bindings(common.catalog, context)
         self._units: dict[str, bytes | None] = {}
         self._bits = 0
-        self._open: tuple[Condition, ...] = ()
+        self._open = ()
+        self._reads_at = False
         self._exact = common.needs_the_word or not varying.isdisjoint(common.units)
         self._reached = reached = plan.reached(context, taking_part)
         values = self._pass(plan, reached, at)
@@ -118,6 +128,7 @@ class Settled:
         if common.killed:
             self._cover(common.killed, common.killed)
             values.update(common.killed)
+        self._outcomes: dict[int, Outcome] = {}
         self.values = MappingProxyType(values)
         self.reason = _REASONS[self._bits]
 
@@ -154,8 +165,10 @@ class Settled:
         clock = plan.clock(Place(SCOPES[scope], ref), at) if plan.common.freezes else at
         stretch = segment.stretch(clock)
         if clock == at:  # else it stands still, and no edge comes nearer
-            self.since = max(self.since, stretch.since)
-            self.until = min(self.until, stretch.until)
+            if stretch.since > self.since:  # noqa: PLR1730 - this is done for every context
+                self.since = stretch.since
+            if stretch.until < self.until:  # noqa: PLR1730
+                self.until = stretch.until
         for activation in stretch.broken:
             self._failed(activation)
         self._bits |= stretch.bits
@@ -175,27 +188,26 @@ class Settled:
 
     def _judge(self, values: dict[str, Json], stretch: Stretch) -> None:
         """Apply the conditions of a stretch, of which none has to be left open."""
-        bindings, units = self._bindings, self._units
-        bits = 0
-        for rule, writes, bit, activation in stretch.tested:
+        bindings, bits = self._bindings, 0
+        for rule, writes in stretch.tested:
             try:
                 if rule.matches(bindings):
                     values.update(writes)
-                    bits |= bit
+                    bits = TARGETED
             except (EvaluationError, RuleError):
-                self._failed(activation)
+                self._failed(stretch.whose(writes))
         for unit, shares in stretch.drawn:
-            if unit not in units:
-                units[unit] = unit_bytes(self.context.unit(unit))
-            data = units[unit]
+            data = self._unit(unit)
             if data is None:
                 continue
             for salt, limit, writes in shares:
                 if hash_bytes(salt + data) < limit:
                     values.update(writes)
                     bits = SPLIT
-        if stretch.others:
-            bits |= self._apply(stretch.others, values, bindings, units)
+        for condition in stretch.others:
+            if self._meets(condition, bindings):
+                condition.write(values)
+                bits |= condition.bits
         self._bits |= bits
 
     def _part(self, values: dict[str, Json], conditions: tuple[Condition, ...]) -> None:
@@ -203,44 +215,44 @@ class Settled:
         for condition in conditions:
             if condition.reads(self.varying):
                 self._open = (*self._open, condition)
+                self._reads_at = self._reads_at or "at" in condition.names
                 continue
-            bits = self._apply((condition,), values, self._bindings, self._units)
-            if bits:
-                self._bits |= bits
+            if self._meets(condition, self._bindings):
+                self._bits |= condition.bits
                 self._cover(condition.writes, condition.fields)
+                condition.write(values)
 
     def _cover(self, writes: Mapping[str, Json], fields: Fields) -> None:
         self._open = tuple(condition.without(writes, fields) for condition in self._open)
 
-    def _apply(
+    def _meets(
         self,
-        conditions: tuple[Condition, ...],
-        values: dict[str, Json],
+        condition: Condition,
         bindings: Mapping[str, object],
-        units: dict[str, bytes | None],
-    ) -> int:
-        """Write what the conditions write that are met; returns the bits of those."""
-        bits = 0
-        for include, exclude, unit, salt, limit, writes, fields, bit, _, activation in conditions:
-            try:
-                if include is not None and not include.matches(bindings):
-                    continue
-                if exclude is not None and exclude.matches(bindings):
-                    continue
-            except (EvaluationError, RuleError):
-                self._failed(activation)
-                continue
-            if limit is not None:
-                if unit not in units:
-                    units[unit] = unit_bytes(self.context.unit(unit))
-                data = units[unit]
-                if data is None or hash_bytes(salt + data) >= limit:
-                    continue
-            values.update(writes)
-            if fields:
-                overlay(values, fields)
-            bits |= bit
-        return bits
+        attributes: Mapping[str, Json] = NO_ATTRIBUTES,
+    ) -> bool:
+        """Put a condition to the context; `attributes` go before those of the context."""
+        include, exclude, unit, salt, limit, _, _, _, _, activation = condition
+        try:
+            if include is not None and not include.matches(bindings):
+                return False
+            if exclude is not None and exclude.matches(bindings):
+                return False
+        except (EvaluationError, RuleError):
+            self._failed(activation)
+            return False
+        if limit is None:
+            return True
+        if unit in attributes and unit not in _NAMED_UNITS:
+            data = unit_bytes(attributes[unit])
+        else:
+            data = self._unit(unit)
+        return data is not None and hash_bytes(salt + data) < limit
+
+    def _unit(self, name: str) -> bytes | None:
+        if name not in self._units:
+            self._units[name] = unit_bytes(self.context.unit(name))
+        return self._units[name]
 
     # --- Answering ---
 
@@ -277,21 +289,35 @@ class Settled:
     def _opened(
         self, plan: Plan, at: Instant, turn_id: int | None, attributes: Mapping[str, Json]
     ) -> Resolution:
-        common = plan.common
-        bindings = {**self._bindings, "at": Timestamp(at)}
+        """Answer by which of the open conditions are met: few combinations of them ever are."""
+        bindings = self._bindings.copy()
         if turn_id is not None:
             bindings["turn_id"] = turn_id
-        units: dict[str, bytes | None] = {}
         if attributes:
-            bindings |= common.catalog.read_attributes(attributes)
-            own = attributes.keys() - _NAMED_UNITS
-            units = {name: unit_bytes(attributes[name]) for name in own}
-        values = self.values.copy()
-        bits = self._bits | self._apply(self._open, values, bindings, units)
-        if common.broken(values):
+            bindings.update(plan.common.catalog.read_attributes(attributes))
+        if self._reads_at:
+            bindings["at"] = Timestamp(at)
+        met = 0
+        for index, condition in enumerate(self._open):
+            if self._meets(condition, bindings, attributes):
+                met |= 1 << index
+        known = self._outcomes.get(met) or self._outcome(met)
+        if known is BROKEN:
             return self._resolved(plan, at, turn_id, attributes)
-        held = MappingProxyType(values)
-        return Resolution(held, plan.position, at, _REASONS[bits], self.experiments)
+        values, reason = known
+        return _new(Resolution, (values, plan.position, at, reason, self.experiments, None, None))
+
+    def _outcome(self, met: int) -> Outcome:
+        values, bits = dict(self.values), self._bits
+        for index, condition in enumerate(self._open):
+            if met >> index & 1:
+                condition.write(values)
+                bits |= condition.bits
+        broken = self.plan.common.broken(values)
+        outcome = BROKEN if broken else (MappingProxyType(values), _REASONS[bits])
+        if len(self._outcomes) < _MOST_OUTCOMES:
+            self._outcomes[met] = outcome
+        return outcome
 
     def _resolved(
         self, plan: Plan, at: Instant, turn_id: int | None, attributes: Mapping[str, Json]
@@ -305,12 +331,6 @@ def turned(context: Context, turn_id: int | None, attributes: Mapping[str, Json]
         attributes = {**context.attributes, **attributes}
         return context._replace(turn_id=turn_id, attributes=attributes)
     return context if turn_id == context.turn_id else context._replace(turn_id=turn_id)
-
-
-def overlay(values: dict[str, Json], fields: Fields) -> None:
-    """Put fields of object levers over those that are there."""
-    for lever, parts in fields.items():
-        values[lever] = {**values[lever], **parts}
 
 
 def _bindings(catalog: Catalog, context: Context) -> dict[str, object]:
