@@ -6,6 +6,7 @@ import click
 
 from commands.cli.audit import COMMANDS as AUDITING
 from commands.cli.configs import config
+from commands.cli.experiments import experiment
 from commands.cli.levers import lever
 from commands.cli.places import COMMANDS as PLACES
 from commands.cli.resolve import COMMANDS as RESOLVING
@@ -27,5 +28,5 @@ def app() -> None:
     """
 
 
-for command in (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, config, lever):
+for command in (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, config, experiment, lever):
     app.add_command(command)

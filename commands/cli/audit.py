@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from commands.cli.talk import Desk, table, talking
+from commands.cli.talk import Desk, by, place, table, talking
 
 Json = Any
+
+_FEW = 3
+"""So many levers of an entry are named."""
 
 
 @click.command()
@@ -27,15 +31,22 @@ def audit(desk: Desk, **wanted: Json) -> None:
     desk.answer(
         desk.api.get("/audit", **wanted),
         lambda answer: table(
-            answer["entries"],
-            position="position",
-            when="ts",
-            action="action",
-            by="actor",
-            config="config_id",
-            why="reason",
+            map(_row, answer["entries"]), position="position", when="ts", what="what"
         ),
     )
+
+
+def _row(entry: Mapping[str, Json]) -> dict[str, Json]:
+    lines = [_action(entry), entry["config_id"], by(entry)]
+    return {**entry, "what": "\n".join(line for line in lines if line)}
+
+
+def _action(entry: Mapping[str, Json]) -> str:
+    action = str(entry["action"]).replace("_", " ")
+    if entry["config_id"] is None and entry["scope"] is not None:
+        return f"{action}: {place(entry)}".replace("experiment: experiment", "experiment")
+    few = 0 < len(entry["levers"]) <= _FEW
+    return f"{action}: {', '.join(entry['levers'])}" if few else action
 
 
 @click.command()

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 import orjson
-from rich.table import Table
 
 from commands.cli.places import break_glass, reason
-from commands.cli.talk import Desk, given, outcome, table, talking
+from commands.cli.talk import Desk, by, given, members, outcome, page, place, table, talking
 
 Json = Any
 
@@ -104,21 +103,27 @@ def revise(
 @click.option("--status", help="draft, scheduled, active, expired, inactive or archived.")
 @click.option("--lever", help="Only configs that set this lever.")
 @click.option("--search", "q", help="Only configs whose name has this text.")
+@click.option("--shadow", is_flag=True, default=None, help="Only configs in shadow.")
+@click.option("--cursor", help="Go on behind a page: what it said at its end.")
 @talking
 def list_configs(desk: Desk, **wanted: Json) -> None:
-    """List configs."""
+    """List configs, the newest in front."""
     desk.answer(
         desk.api.get("/configs", **wanted),
-        lambda answer: table(
-            answer["configs"],
-            config="config_id",
-            name="name",
-            scope="scope",
-            ref="scope_ref",
-            status="status",
-            revision="revision",
+        lambda answer: page(
+            answer,
+            table(
+                map(_row, answer["configs"]), config="config_id", name_and_place="what", is_="is"
+            ),
         ),
     )
+
+
+def _row(listed: Mapping[str, Json]) -> dict[str, Json]:
+    stages = [listed["status"], f"revision {listed['revision']}"]
+    stages += ["in shadow"] if listed["shadow"] is not None else []
+    what = f"{listed['name']}\n{place(listed)}"
+    return {"config_id": listed["config_id"], "what": what, "is": "\n".join(stages)}
 
 
 @config.command()
@@ -126,13 +131,7 @@ def list_configs(desk: Desk, **wanted: Json) -> None:
 @talking
 def show(desk: Desk, config_id: str) -> None:
     """Show a config as it stands."""
-    desk.answer(desk.api.get(f"/configs/{config_id}"), _members)
-
-
-def _members(answer: Mapping[str, Json]) -> Table:
-    return table(
-        ({"member": k, "value": v} for k, v in answer.items()), member="member", value="value"
-    )
+    desk.answer(desk.api.get(f"/configs/{config_id}"), members)
 
 
 @config.command()
@@ -143,14 +142,13 @@ def history(desk: Desk, config_id: str) -> None:
     desk.answer(
         desk.api.get(f"/configs/{config_id}/history"),
         lambda answer: table(
-            answer["events"],
-            position="position",
-            when="recorded_at",
-            event="type",
-            by="actor",
-            why="reason",
+            map(_told, answer["events"]), position="position", when="recorded_at", what="what"
         ),
     )
+
+
+def _told(event: Mapping[str, Json]) -> dict[str, Json]:
+    return {**event, "what": f"{event['type']}\n{by(event)}"}
 
 
 @config.command()
@@ -193,6 +191,25 @@ def archive(desk: Desk, config_id: str, reason: str | None) -> None:
 def rollback(desk: Desk, config_id: str, **wanted: Json) -> None:
     """Put the activation before the present one in force again."""
     desk.change(f"/configs/{config_id}/rollback", wanted)
+
+
+@config.command()
+@config_id
+@click.option("--revision", type=int, help="Which revision; the newest if not said.")
+@reason
+@talking
+def shadow(desk: Desk, config_id: str, **wanted: Json) -> None:
+    """Evaluate a revision beside what is in force; see `liveops resolve --shadow`."""
+    desk.change(f"/configs/{config_id}/shadow", wanted)
+
+
+@config.command()
+@config_id
+@reason
+@talking
+def unshadow(desk: Desk, config_id: str, reason: str | None) -> None:
+    """End a config's shadow."""
+    desk.change(f"/configs/{config_id}/unshadow", {"reason": reason})
 
 
 @config.command()

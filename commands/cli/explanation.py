@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
 from rich.console import Group, RenderableType
 from rich.constrain import Constrain
 from rich.table import Table
 from rich.text import Text
 
-from commands.identity import ADMINISTRATOR, SYSTEM
+from commands.cli.talk import by, place, shown
 
 Json = Any
 Entry = Mapping[str, Json]
 
 WIDEST = 120
-
-_ACTORS = {str(ADMINISTRATOR): "the administrator", str(SYSTEM): "the system"}
 
 
 def explained(explanation: Mapping[str, Entry], levers: Sequence[str]) -> Constrain:
@@ -33,16 +30,18 @@ def explained(explanation: Mapping[str, Entry], levers: Sequence[str]) -> Constr
     return Constrain(Group(*ladders, *rest), WIDEST)
 
 
-def shown(value: Json) -> str:
-    """Write a lever's value for people: objects a field a line, lists with commas."""
-    match value:
-        case str():
-            return value
-        case dict():
-            return "\n".join(f"{name} {shown(inner)}" for name, inner in value.items())
-        case list():
-            return ", ".join(map(shown, value))
-    return orjson.dumps(value).decode()
+def shadowed(shadow: Mapping[str, Json]) -> RenderableType:
+    """Lay out the levers that would be others, and the configs that would supply them."""
+    if not shadow["differs"]:
+        return Text("No config in shadow would change a lever of this context.")
+    laid = Table(box=None, header_style="bold", expand=True, padding=(0, 2, 0, 0), pad_edge=False)
+    laid.add_column("lever", overflow="fold", ratio=1)
+    laid.add_column("live", overflow="fold", width=15)
+    laid.add_column("in shadow", overflow="fold", width=15)
+    for lever, values in shadow["differs"].items():
+        source = Text.assemble((lever, "bold"), "\n", _named(shadow["explanation"][lever]))
+        laid.add_row(source, Text(shown(values["live"])), Text(shown(values["shadow"])))
+    return Constrain(laid, WIDEST)
 
 
 def _touched(entry: Entry) -> bool:
@@ -109,17 +108,15 @@ def _named(source: Entry) -> Text:
         return Text(f"the kill switch\nposition {source['position']}")
     if source["scope"] is None:
         return Text("the catalog")
-    place = "global" if source["scope"] == "global" else f"{source['scope']} {source['scope_ref']}"
     event = f"revision {source['revision']}, position {source['position']}"
-    return Text(f"{place}\n{source['config']}\n{event}")
+    return Text(f"{place(source)}\n{source['config']}\n{event}")
 
 
 def _won(source: Entry) -> Text:
     if source["position"] is None:
         return Text("default")
     verb = "killed" if source.get("killed") else "set"
-    said = f": {source['reason']}" if source["reason"] else ""
-    return Text(f"{verb} by {_ACTORS.get(source['actor'], source['actor'])}{said}")
+    return Text(f"{verb} {by(source)}")
 
 
 def _lost(candidate: Entry) -> Text:

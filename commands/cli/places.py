@@ -8,7 +8,15 @@ from typing import Any
 import click
 from rich.table import Table
 
-from commands.cli.talk import Desk, given, outcome, table, talking
+from commands.cli.talk import (
+    Desk,
+    given,
+    members,
+    outcome,
+    place,
+    table,
+    talking,
+)
 
 Json = Any
 
@@ -54,7 +62,7 @@ def rollback(desk: Desk, *, yes: bool, plan: bool, **wanted: Json) -> None:
     """Make what is in force equal to an earlier point, everywhere or in one place."""
     body = given(wanted)
     planned = desk.api.post("/rollback", {**body, "plan": True})
-    if plan or not planned["changes"]:
+    if plan or not (planned["changes"] or planned["experiments"]):
         desk.answer(planned, _plan)
         return
     if not yes:
@@ -64,21 +72,38 @@ def rollback(desk: Desk, *, yes: bool, plan: bool, **wanted: Json) -> None:
 
 
 def _plan(planned: Mapping[str, Json]) -> Table | str:
-    if not planned["changes"]:
+    rows = [*map(_config, planned["changes"]), *map(_experiment, planned["experiments"])]
+    if not rows:
         return "Nothing would change."
-    return table(planned["changes"], config="name", scope="scope", ref="scope_ref", change="action")
+    return table(rows, change="action", of="name", at="place", levers="levers")
+
+
+def _config(change: Mapping[str, Json]) -> dict[str, Json]:
+    return {**change, "place": place(change)}
+
+
+def _experiment(change: Mapping[str, Json]) -> dict[str, Json]:
+    sides = [change[side] and f"{change[side]['percentage']} %" for side in ("now", "then")]
+    name = f"experiment {change['experiment_id']}, {sides[0] or '-'} → {sides[1] or '-'}"
+    return {"action": change["action"], "name": name}
 
 
 @click.command()
 @talking
 def status(desk: Desk) -> None:
-    """Show the ledger's head, what is frozen and killed, and how many configs there are."""
+    """Show the ledger's head, and what is frozen, killed, in shadow and in force."""
     desk.answer(desk.api.get("/status"), _status)
 
 
 def _status(answer: Mapping[str, Json]) -> Table:
-    rows = [{"what": name, "is": value} for name, value in answer.items()]
-    return table(rows, what="what", state="is")
+    freezes = {place(freeze): freeze["origin"] for freeze in answer["freezes"]}
+    counts = ", ".join(f"{count} {stage}" for stage, count in answer["configs"].items() if count)
+    views = answer["views"] and {
+        name: f"position {view['position']}, {view['behind']} behind"
+        for name, view in answer["views"].items()
+    }
+    told = {"freezes": freezes, "configs": counts, "views": views}
+    return members({**answer, **told})
 
 
 COMMANDS: tuple[click.Command, ...] = (freeze, unfreeze, rollback, status)

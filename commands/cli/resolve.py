@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 from rich.console import Group
+from rich.table import Table
 
 from commands.cli.configs import setting
-from commands.cli.explanation import explained, heading
-from commands.cli.talk import Desk, given, table, talking
+from commands.cli.explanation import explained, heading, shadowed
+from commands.cli.talk import Desk, given, members, table, talking
 
 Json = Any
 
@@ -40,34 +41,41 @@ Json = Any
     help="Where a lever's value comes from, and what lost; repeatable.",
 )
 @click.option("--explain-all", is_flag=True, help="The same for every lever.")
+@click.option("--shadow", is_flag=True, help="What the configs in shadow would change.")
 @talking
 def resolve(
     desk: Desk,
     *,
-    at: str | None,
-    as_of: str | None,
-    position: int | None,
     levers: tuple[str, ...],
     explain_all: bool,
+    shadow: bool,
     attributes: tuple[str, ...],
-    **context: Json,
+    **asked: Json,
 ) -> None:
     """Resolve every lever for a context."""
-    who = given(context) | given({"attributes": dict(map(setting, attributes)) or None})
-    body = {"context": who, "explain": explain_all or bool(levers)}
-    body |= given({"at": at, "as_of": as_of, "position": position})
-    answer = desk.api.post("/resolve", body)
-    desk.answer(answer, lambda found: _shown(found, () if explain_all else levers))
+    when = {name: asked.pop(name) for name in ("at", "as_of", "position")}
+    who = given(asked) | given({"attributes": dict(map(setting, attributes)) or None})
+    explain = explain_all or bool(levers)
+    # On paper a shadow's values are shown with the configs that they would come from.
+    body = {"context": who, "explain": explain or (shadow and not desk.as_json)}
+    answer = desk.api.post("/resolve", body | given({**when, "shadow": shadow}))
+    if explain or not shadow:
+        desk.answer(answer, lambda found: _shown(found, None if explain_all else levers))
+    else:
+        desk.answer(answer, lambda found: Group(heading(found), shadowed(found["shadow"])))
 
 
-def _shown(answer: Mapping[str, Json], levers: tuple[str, ...]) -> Group:
-    if "explanation" not in answer:
+def _shown(answer: Mapping[str, Json], levers: tuple[str, ...] | None) -> Group:
+    """Lay out an answer: its values, or the explanation of some levers, or of all for None."""
+    if levers == ():
         return _values(answer)
     explanation = answer["explanation"]
-    unknown = [lever for lever in levers if lever not in explanation]
+    wanted = tuple(explanation) if levers is None else levers
+    unknown = [lever for lever in wanted if lever not in explanation]
     if unknown:
         raise click.BadParameter(f"the catalog has no lever {unknown[0]}")
-    return Group(heading(answer), explained(explanation, levers or tuple(explanation)))
+    beside = [shadowed(answer["shadow"])] if "shadow" in answer else []
+    return Group(heading(answer), explained(explanation, wanted), *beside)
 
 
 def _values(answer: Mapping[str, Json]) -> Group:
@@ -82,9 +90,22 @@ def cache(desk: Desk, *, clear: bool) -> None:
     """Show how the server's memory of past states serves, or clear it."""
     if clear:
         desk.api.delete("/cache")
-    answer = desk.api.get("/cache")
-    rows = [{"what": name, "is": value} for name, value in answer.items()]
-    desk.answer(answer, lambda _: table(rows, what="what", state="is"))
+    desk.answer(desk.api.get("/cache"), _cache)
+
+
+def _cache(answer: Mapping[str, Json]) -> Table:
+    rate, age = answer["hit_rate"], answer["oldest_age_seconds"]
+    return members(
+        {
+            "kept": f"{answer['size']} of at most {answer['limit']} past states of the ledger",
+            "positions": answer["positions"],
+            "hit rate": "nothing was asked yet" if rate is None else f"{rate:.1%}",
+            "hits": answer["hits"],
+            "misses": answer["misses"],
+            "oldest": "-" if age is None else f"{age:.0f} s",
+            "forgotten": f"after {answer['ttl_seconds']:.0f} s unasked",
+        }
+    )
 
 
 COMMANDS: tuple[click.Command, ...] = (resolve, cache)

@@ -7,16 +7,17 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from textwrap import indent
 from typing import Any, NoReturn
 
 import click
 import orjson
-from rich.console import Console, RenderableType
-from rich.markup import escape
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from commands.client import Api, ApiProblem, ApiUnreachable
+from commands.identity import ADMINISTRATOR, SYSTEM
 from commands.settings import READY_FILE, Settings
 
 Json = Any
@@ -24,6 +25,10 @@ Verb = Callable[..., None]
 
 WIDTH = 160
 """Columns of what is written to a pipe or file, unless COLUMNS says otherwise."""
+
+_ACTORS = {str(ADMINISTRATOR): "the administrator", str(SYSTEM): "the system"}
+
+_ORIGIN = {"position", "recorded_at", "actor", "reason"}
 
 _IDS = frozenset({"config", "by"})
 """Headings of columns that people copy from: the others make way for them."""
@@ -123,32 +128,91 @@ def given(members: Mapping[str, Json]) -> dict[str, Json]:
     }
 
 
-def outcome(answer: Mapping[str, Json]) -> str:
+def outcome(answer: Mapping[str, Json]) -> Text:
     """Say in a line or a few what a command led to."""
-    lines = [f"[green]done[/] at position {answer['position']}, {answer.get('recorded_at', '')}"]
+    lines = [done(answer)]
     if "config_id" in answer:
-        lines.insert(
-            0, f"config {answer['config_id']} · revision {answer['revision']} · {answer['status']}"
-        )
-    lines += [
-        f"[yellow]{violation['severity']}[/] {escape(violation['message'])}"
-        for violation in answer.get("violations", ())
-    ]
-    return "\n".join(lines)
+        stage = f"revision {answer['revision']} · {answer['status']}"
+        lines.insert(0, Text(f"config {answer['config_id']} · {stage}"))
+    for violation in answer.get("violations", ()):
+        severity = (f"{violation['severity']} ", "yellow")
+        lines.append(Text.assemble(severity, violation["message"]))
+    return Text("\n").join(lines)
+
+
+def done(answer: Mapping[str, Json]) -> Text:
+    """Say where in the ledger a command was carried out."""
+    where = f" at position {answer['position']}, {answer.get('recorded_at', '')}"
+    return Text.assemble(("done", "green"), where)
+
+
+def by(event: Mapping[str, Json]) -> str:
+    """Say of an event by whom and why: the machine's own actors by what they are."""
+    why = f": {event['reason']}" if event["reason"] else ""
+    return f"by {_ACTORS.get(event['actor'], event['actor'])}{why}"
+
+
+def origin(event: Mapping[str, Json]) -> str:
+    """Say of an event when it was, where, by whom and why."""
+    return f"{event['recorded_at']}, position {event['position']}, {by(event)}"
+
+
+def place(thing: Mapping[str, Json]) -> str:
+    """Say where something is set."""
+    scope = str(thing["scope"])
+    return scope if scope == "global" else f"{scope} {thing['scope_ref']}"
+
+
+def page(answer: Mapping[str, Json], rows: Table) -> Group:
+    """Show a page of a list, and say how to go on behind it."""
+    cursor = answer["next"]
+    more = [] if cursor is None else [Text(f"\nThere are more: --cursor {cursor}")]
+    return Group(rows, *more)
 
 
 def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
     """Lay rows out in columns, `heading=member`."""
     laid = Table(box=None, header_style="bold", pad_edge=False)
     for heading in columns:
-        laid.add_column(heading, overflow="fold", no_wrap=heading in _IDS)
+        laid.add_column(heading.replace("_", " ").strip(), overflow="fold", no_wrap=heading in _IDS)
     for row in rows:
         laid.add_row(*(_cell(row.get(member)) for member in columns.values()))
     return laid
 
 
+def members(answer: Mapping[str, Json]) -> Table:
+    """Lay out an answer's members, one below the other, those inside a member further in."""
+    laid = Table(box=None, show_header=False, pad_edge=False)
+    laid.add_column(style="bold")
+    laid.add_column(overflow="fold")
+    for name, value in answer.items():
+        laid.add_row(name.replace("_", " "), _cell(value))
+    return laid
+
+
+def shown(value: Json) -> str:
+    """Write a value for people: an object a member a line, a list with commas."""
+    if value is None or value in ([], {}):
+        return "-"
+    match value:
+        case str():
+            return value
+        case dict() if value.keys() == _ORIGIN:
+            return origin(value)
+        case dict():
+            return "\n".join(f"{name} {_further_in(inner)}" for name, inner in value.items())
+        case list():
+            objects = any(isinstance(each, dict) for each in value)
+            return ("\n" if objects else ", ").join(map(shown, value))
+    return orjson.dumps(value).decode()
+
+
+def _further_in(value: Json) -> str:
+    text = shown(value)
+    inside = isinstance(value, dict) and value and value.keys() != _ORIGIN
+    return "\n" + indent(text, "  ") if inside else text
+
+
 def _cell(value: Json) -> Text:
     # As Text: what people have written may look like the console's markup.
-    if value is None:
-        return Text("-")
-    return Text(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return Text(shown(value))
