@@ -25,7 +25,7 @@ from ledger.targeting.tree import (
 from ledger.targeting.types import CONTEXT_NAMES
 
 MOST_PARTS = 1024
-MOST_WALKS = 32
+MOST_WALKS = 16
 
 _NO_WALK = frozenset({"bool", "int", "double", "string", "timestamp"})
 
@@ -76,7 +76,8 @@ class _Walks:
         weights = [self.weigh(operand) for operand in node.operands]
         match node.function:
             case "+":
-                self._walk(node.at, 0 if any(map(_is_number, node.operands)) else max(weights))
+                copies = any(weights) and not any(map(_is_number, node.operands))
+                self._walk(node.at, int(copies))
                 return sum(weights)
             case "[ ]":
                 return max(1, weights[0])

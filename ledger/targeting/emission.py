@@ -98,8 +98,14 @@ def compiled(tree: Node) -> Matcher:
             if not exact:
                 exact.append(exactly_compiled(tree))
             return exact[0](bindings)
+        except EvaluationError:
+            raise
         except RecursionError:
             raise EvaluationError("the stack is too deep to decide the rule") from None
+        except Exception as error:
+            # Only what is no JSON value gets here: it may do as it likes when it is compared.
+            failure = type(error).__name__
+            raise EvaluationError(f"a value of the context failed with {failure}") from None
 
     return _function(fast_source(tree), exactly)
 

@@ -29,6 +29,8 @@ CONTEXT: dict[str, Any] = {
     "list": [1, "a", None, [2]],
     "map": {"k": "v", "deep": {"n": 1}, "none": None},
     "nan": float("nan"),
+    "ones": [1] * 10,
+    "nans": [float("nan")] * 10,
     "one": 1,
     "huge": 2.0**53,
 }
@@ -125,6 +127,12 @@ TRUE = [
     "{'k': 1, 'l': 2} != {'k': 1, 'm': 2}",
     "map.deep == {'n': 1}",
     "list == [1, 'a', null, [2]]",
+    "ones == [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]",
+    "ones != [1, 1, 1, 1, 1, 1, 1, 1, 1, true]",
+    "ones == [1, 1, 1, 1, 1, 1, 1, 1, 1, 1.0]",
+    "nans != nans",
+    "!(true in ones) && 1.0 in ones && !(1 in nans)",
+    "{'k': ones} == {'k': ones} && {'k': nans} != {'k': nans}",
     # Texts and lists
     "'a' + 'b' == 'ab'",
     "[1] + ['a'] == [1, 'a']",

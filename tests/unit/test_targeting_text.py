@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import sys
-import time
 from collections.abc import Callable
 
 import pytest
 
 from ledger.errors import RuleError
 from ledger.targeting import EvaluationError, Rule, compile_rule
-from ledger.targeting.emission import REACHABLE, exact_source, fast_source
 from ledger.targeting.grammar import DEEPEST, LONGEST_LIST, parse
 from ledger.targeting.lexer import LONGEST_RULE
 
@@ -238,112 +235,3 @@ def test_many_conditions_are_no_depth() -> None:
     text = " || ".join(f"n == {n}" for n in range(300))
     assert compile_rule(text).matches({"n": 299}) is True
     assert compile_rule(text).matches({"n": 300}) is False
-
-
-HOSTILE = [
-    "__import__('os').system('true')",
-    "().__class__.__bases__[0].__subclasses__()",
-    "a.__class__.__mro__[1].__subclasses__().size() == 1",
-    "a.__class__ == a.__dict__",
-    "a['__class__'] == ''",
-    "__builtins__ == 1",
-    "__builtins__['eval']('1')",
-    "bindings == exact",
-    "Exception == v",
-    "'{0.__class__}'.format(a)",
-    "'%s' % a == 'x'",
-    "a.format_map(b)",
-    "f'{a}' == 'x'",
-    "(lambda: 1)()",
-    "[x for x in a]",
-    "a := 1",
-    "10**100000 == a",
-    "9**9**9 == a",
-    "1e999999999 == a",
-    "1" * 4096,
-    "'x' * 1000000000 == a",
-    "a" + ".a" * 2000,
-    "(" * 4096,
-    "[" * 4096,
-    "{" * 4096,
-    "'k':{" * 800,
-    "-" * 4096,
-    "!" * 4096,
-    "." * 4096,
-    "/" * 4096,
-    "\\" * 4096,
-    "'" * 4095,
-    '"' * 4095,
-    "'\\" * 2000,
-    "a?" * 2000,
-    "a" * 4096,
-    "\ud800" * 4096,
-    "\0" * 4096,
-    "a\0",
-    "a == '\u202e'",
-    "exec('1')",
-    "at.micros == 1",
-    "at[0] == 1",
-    "at.count(1)",
-    "a.startswith.b == 1",
-]
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_refused_or_harmless(text: str) -> None:
-    outcome = _outcome(text)
-    assert outcome in ("refused", "error", False)
-
-
-def _outcome(text: str) -> object:
-    try:
-        return compile_rule(text).matches({"a": "x", "b": {}, "at": 3})
-    except RuleError:
-        return "refused"
-    except EvaluationError:
-        return "error"
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_refused_or_answered_within_a_millisecond(text: str) -> None:
-    assert min(_duration(text + " " * n) for n in range(1, 6)) < 1e-3
-
-
-def _duration(text: str) -> float:
-    """Measure the refusal of a rule, or the answer of a compiled one; each text is a new rule."""
-    try:
-        begin = time.perf_counter()
-        rule = compile_rule(text)
-        _outcome(text)
-        begin = time.perf_counter()
-        rule.matches({"a": "x"})
-    except (RuleError, EvaluationError):
-        pass
-    return time.perf_counter() - begin
-
-
-_WRITTEN = frozenset(
-    {
-        *(ast.Module, ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Try, ast.Pass),
-        *(ast.ExceptHandler, ast.Name, ast.Load, ast.Store, ast.Constant, ast.Call, ast.Lambda),
-        *(ast.Subscript, ast.Attribute, ast.Compare, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp),
-        *(ast.Not, ast.IfExp, ast.NamedExpr, ast.List, ast.Dict, ast.Set, ast.Is, ast.IsNot),
-        *(ast.In, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE),
-    }
-)
-_EVERYTHING = """
-    !a && -b == 1 || c.d['e'] in [1, 'x', null] || has(f.g) ? h < 1.5 && 0 == i :
-    j + k * l / m % n - o > timestamp('2026-01-01T00:00:00Z') || p.startsWith('x')
-    || q.endsWith(r) || s.contains('t') || {'u': v}.w == size(x) && y != 'z'
-    && __class__.__dict__ == null && exact[bindings] && v
-"""
-
-
-@pytest.mark.parametrize("source", [fast_source, exact_source])
-def test_generated_code_has_only_whitelisted_parts(source: Callable[..., ast.Module]) -> None:
-    nodes = list(ast.walk(source(parse(_EVERYTHING)[0])))
-    assert {type(node) for node in nodes} <= _WRITTEN
-    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    assert attributes <= {"startswith", "endswith", "find"}
-    names = {node.id for node in nodes if isinstance(node, ast.Name)}
-    assert names <= {"bindings", "exact", "v", *REACHABLE} - {"__builtins__"}
