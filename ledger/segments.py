@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ledger.catalog import Catalog
 from ledger.clock import Instant
@@ -20,12 +20,17 @@ from ledger.rollout import gate_limit, salt_bytes
 from ledger.scopes import Place
 from ledger.targeting import Rule, compile_rule
 
+if TYPE_CHECKING:
+    from ledger.targeting.together import Ask
+
 Json = Any
 Fields = dict[str, dict[str, Json]]
 
 BEGINNING: Instant = -(2**63)
 END: Instant = 2**63
 
+OFTEN = 256
+MOST = 64
 STATIC, TARGETED, SPLIT = 1, 2, 4
 """What was applied, as bits: for everybody, by a rule, by a share of units."""
 
@@ -76,10 +81,13 @@ class Stretch:
     `conditions` are in merge order, and `names` are all that they read. Most of them write what no
     other one writes, so that their order does not matter: those that are a rule are also in
     `tested`, those that are a share of units in `drawn`, by unit, and what is left in `others`.
-    `broken` have a rule that cannot be read, and apply to nobody.
+    `broken` have a rule that cannot be read, and apply to nobody. `ask` puts all of `tested` at
+    once, when there are several and they have been asked often.
     """
 
     __slots__ = (
+        "_asked",
+        "ask",
         "bits",
         "broken",
         "conditions",
@@ -105,10 +113,22 @@ class Stretch:
         self.tested: tuple[tuple[Rule, dict[str, Json]], ...] = ()
         self.drawn: tuple[tuple[str, tuple[tuple[bytes, int, dict[str, Json]], ...]], ...] = ()
         self.others: tuple[Condition, ...] = ()
+        self.ask: Ask | None = None
+        self._asked = 0
 
     def whose(self, writes: Mapping[str, Json]) -> Activation:
         """Find the activation that a condition of these writes is of."""
         return next(each.activation for each in self.conditions if each.writes is writes)
+
+    def count(self) -> None:
+        """Count that the rules were asked one by one; compile them together when it pays."""
+        self._asked += 1
+        # Compiling takes as long as asking them a thousand times: a place that is asked seldom, or
+        # changes all the time, is better off without.
+        if self._asked == OFTEN and 1 < len(self.tested) <= MOST:
+            from ledger.targeting.together import together
+
+            self.ask = together(*zip(*self.tested, strict=True))
 
     def judge_by(self, conditions: Iterable[Condition]) -> None:
         """Take the conditions, in merge order."""

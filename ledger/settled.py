@@ -189,13 +189,11 @@ class Settled:
     def _judge(self, values: dict[str, Json], stretch: Stretch) -> None:
         """Apply the conditions of a stretch, of which none has to be left open."""
         bindings, bits = self._bindings, 0
-        for rule, writes in stretch.tested:
-            try:
-                if rule.matches(bindings):
-                    values.update(writes)
-                    bits = TARGETED
-            except (EvaluationError, RuleError):
-                self._failed(stretch.whose(writes))
+        if stretch.ask is not None:
+            if stretch.ask(bindings, values.update, self._failing(stretch)):
+                bits = TARGETED
+        elif stretch.tested:
+            bits = self._test(values, stretch)
         for unit, shares in stretch.drawn:
             data = self._unit(unit)
             if data is None:
@@ -209,6 +207,21 @@ class Settled:
                 condition.write(values)
                 bits |= condition.bits
         self._bits |= bits
+
+    def _test(self, values: dict[str, Json], stretch: Stretch) -> int:
+        bindings, bits = self._bindings, 0
+        stretch.count()
+        for rule, writes in stretch.tested:
+            try:
+                if rule.matches(bindings):
+                    values.update(writes)
+                    bits = TARGETED
+            except (EvaluationError, RuleError):
+                self._failed(stretch.whose(writes))
+        return bits
+
+    def _failing(self, stretch: Stretch) -> Callable[[int], None]:
+        return lambda index: self._failed(stretch.whose(stretch.tested[index][1]))
 
     def _part(self, values: dict[str, Json], conditions: tuple[Condition, ...]) -> None:
         """Apply the conditions that can be decided, and leave the others open."""

@@ -117,7 +117,7 @@ def exactly_compiled(tree: Node) -> Matcher:
 
 def fast_source(tree: Node) -> ast.Module:
     """Write the fast reading of a rule."""
-    return _module(_FAST, _Fast().condition(tree))
+    return _module(_FAST, Fast().condition(tree))
 
 
 def exact_source(tree: Node) -> ast.Module:
@@ -257,7 +257,7 @@ class _Exact:
 _NO_ARGUMENTS = ast.arguments([], [], None, [], [], None, [])
 
 
-class _Fast(_Exact):
+class Fast(_Exact):
     """Writes plain Python where it gives CEL's answer or raises, whatever the bindings hold.
 
     What has to be kept apart: True and 1 are equal and ordered in Python, a text is a container,

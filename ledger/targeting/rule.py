@@ -26,7 +26,7 @@ class Rule:
     the result is not a bool.
     """
 
-    __slots__ = ("_tree", "matches", "names", "text")
+    __slots__ = ("matches", "names", "text", "tree")
 
     text: str
     names: frozenset[str]
@@ -36,7 +36,7 @@ class Rule:
     def __init__(self, text: str, tree: Node, names: frozenset[str]) -> None:
         self.text = text
         self.names = names
-        self._tree = tree
+        self.tree = tree
         self.matches = self._compile_and_match
 
     def __repr__(self) -> str:
@@ -49,7 +49,7 @@ class Rule:
         from ledger.targeting.emission import compiled
 
         try:
-            self.matches = compiled(self._tree)
+            self.matches = compiled(self.tree)
         except RecursionError:
             raise EvaluationError("the stack is too deep to compile the rule") from None
         return self.matches(bindings)

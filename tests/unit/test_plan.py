@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from consumers.answers import Answers
 from consumers.prefix import Prefix
+from ledger import segments
 from ledger.catalog import Catalog
 from ledger.content import Pinned
 from ledger.events import (
@@ -140,19 +142,20 @@ def bare(answer: Resolution) -> tuple[Json, ...]:
     return dict(answer.values), answer.position, answer.at, answer.reason, answer.experiments
 
 
-@given(histories, askers, instants)
+@given(histories, askers, instants, st.sampled_from([1, 2, 256]))
 def test_a_plan_answers_as_the_resolver(
-    history: list[list[Event]], who: list[Context], when: list[int]
+    history: list[list[Event]], who: list[Context], when: list[int], often: int
 ) -> None:
     world = World()
-    for batch in history:
-        world.record(*batch)
-        for context in who:
-            for instant in when:
-                at = max(instant, world.now)
-                assert bare(world.plan.resolve(context, at)) == bare(
-                    resolve(world.live, context, at)
-                )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "OFTEN", often)
+        for batch in history:
+            world.record(*batch)
+            for context in who:
+                for instant in when:
+                    at = max(instant, world.now)
+                    right = bare(resolve(world.live, context, at))
+                    assert bare(world.plan.resolve(context, at)) == right
 
 
 @given(histories, askers, instants)
