@@ -184,7 +184,11 @@ class Answers:
     def without_stale(self, plan: Plan, answer: Resolution) -> Resolution:
         """Put what a lever falls back to in the place of what has become too old."""
         age = self.age
-        late = {lever: value for after, lever, value in plan.common.fallbacks if age > after}
+        late = {
+            lever: value
+            for after, lever, value in plan.common.fallbacks
+            if age > after and lever not in plan.kills
+        }
         if not late:
             return answer
         return answer._replace(values=MappingProxyType({**answer.values, **late}))

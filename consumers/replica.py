@@ -106,6 +106,11 @@ class Replica:
         return self._answers.plan is not None
 
     @property
+    def closed(self) -> bool:
+        """Whether it was closed: it serves what it has, and follows nothing."""
+        return self._stop.is_set()
+
+    @property
     def position(self) -> int:
         """The position that is served; 0 before there is one. It never goes back."""
         plan = self._answers.plan

@@ -230,6 +230,13 @@ def test_levers_fall_back_once_the_data_is_too_old() -> None:
     assert at_age(0) == [2.0, 7, "readonly"]
 
 
+def test_a_killed_gate_stays_shut_when_the_data_is_too_old() -> None:
+    game = Game(**{MODS: {"when_stale": {"do": "default", "after": "60s"}}})
+    game.do(KillLever(MODS))
+    game.answers.contact = monotonic() - 70
+    assert game.session().turn(1).values[MODS] == "off"
+
+
 # --- Experiments and shadows ---
 
 
