@@ -22,7 +22,7 @@ from commands.prefixes import Prefixes
 from ledger.clock import Instant, parse_instant
 from ledger.errors import LedgerError
 from ledger.live import Live, shadowed
-from ledger.resolve import Resolution, disabled, resolve
+from ledger.resolve import Resolution, Shadowed, disabled, resolve
 from ledger.scopes import Context
 
 Json = Any
@@ -163,7 +163,7 @@ class Questions:
         resolution = _resolved(question, standing)
         answer = resolution.to_json()
         if question.shadow:
-            answer["shadow"] = _compared(resolution, _resolved(question, shadowed(standing)))
+            answer["shadow"] = _beside(resolution, _resolved(question, shadowed(standing)))
         answer["token"] = question.token()
         return Answer(orjson.dumps(answer), question.position)
 
@@ -187,15 +187,9 @@ def _resolved(question: Pinned, standing: Live) -> Resolution:
     return resolve(standing, context, question.at, explain=question.explain)
 
 
-_COMPARED = ("values", "explanation")
-
-
-def _compared(live: Resolution, shadow: Resolution) -> dict[str, Json]:
-    """Write what would be in force with all shadows, and what differs from what is."""
-    told = {name: value for name, value in shadow.to_json().items() if name in _COMPARED}
-    differs = {
-        lever: {"live": value, "shadow": shadow.values[lever]}
-        for lever, value in live.values.items()
-        if shadow.values[lever] != value
-    }
-    return {**told, "differs": differs}
+def _beside(live: Resolution, shadow: Resolution) -> dict[str, Json]:
+    """Write what would be in force with all shadows, explained if the answer is."""
+    told = Shadowed.beside(live, shadow).to_json()
+    if shadow.explanation is not None:
+        told["explanation"] = shadow.to_json()["explanation"]
+    return told

@@ -120,8 +120,10 @@ def _won(source: Entry) -> Text:
 
 
 def _lost(candidate: Entry) -> Text:
-    detail = f": {candidate['detail']}" if candidate["detail"] else ""
-    return Text(f"{candidate['why']}{detail}")
+    why, detail = candidate["why"], candidate["detail"]
+    if not detail or detail.startswith(why):
+        return Text(detail or why)
+    return Text(f"{why} {detail}" if detail.startswith("by ") else f"{why}: {detail}")
 
 
 # --- What stands above ---
