@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -163,6 +164,36 @@ def test_a_change_names_an_exact_percentage(api: Api) -> None:
     started(api)
     told = api.post("/experiments/drops/percentage", {"percentage": 0.0005})
     assert [e["pointer"] for e in problem(told, 422, "invalid")["errors"]] == ["/percentage"]
+
+
+# --- At the same moment ---
+
+
+def test_a_group_is_given_away_once_however_many_ask(api: Api) -> None:
+    shares = {"variations": ARMS, "group": "g", "percentage": 20}
+
+    def start(number: int) -> Any:
+        return api.post("/experiments", {"experiment_id": f"e{number}", **shares})
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(start, range(8)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 5 + [409] * 3
+    running = api.get("/experiments").json()["experiments"]
+    given = sorted(part for each in running for part in each["ranges"])
+    assert given == [[begin, begin + 20_000] for begin in range(0, 100_000, 20_000)]
+
+
+def test_of_those_who_know_the_same_experiment_one_changes_it(api: Api) -> None:
+    position = started(api, percentage=0)["position"]
+
+    def change(percentage: int) -> int:
+        body = {"percentage": percentage}
+        return api.post("/experiments/drops/percentage", body, revision=position).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = list(pool.map(change, range(1, 9)))
+    assert sorted(statuses) == [200] + [412] * 7
+    assert api.head() == position + 1
 
 
 # --- Lists ---
