@@ -28,7 +28,6 @@ LONGEST_SALT = 256
 _NOT_UNITS = frozenset({"turn_id", "experiment_id", "variation", "at"})
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 
-
 hash_bytes: Callable[[bytes], int] = mmh3.mmh3_32_uintdigest
 """murmur3_x86_32 of bytes, unsigned, seed 0. It takes no str: mmh3's functions that do end the
 process on one that UTF-8 cannot encode, such as a lone surrogate, which JSON can carry."""
@@ -174,17 +173,8 @@ class Rollout(NamedTuple):
         """Tell whether a unit is in at an instant; a missing unit never is."""
         if unit_value is None:
             return False
-        return bucket(self._salt(default_salt), unit_value) < self.threshold(clock)
-
-    def gate(self, default_salt: str, clock: Instant) -> tuple[bytes, int]:
-        """Give a prefix and a limit that decide as `includes` does, for many units.
-
-        A unit is in when `hash_bytes(prefix + unit_bytes(value)) < limit`.
-        """
-        return salt_bytes(self._salt(default_salt)), gate_limit(self.threshold(clock))
-
-    def _salt(self, default_salt: str) -> str:
-        return default_salt if self.salt is None else self.salt
+        salt = default_salt if self.salt is None else self.salt
+        return bucket(salt, unit_value) < self.threshold(clock)
 
 
 def _bad(pointer: str, detail: str) -> InvalidRollout:

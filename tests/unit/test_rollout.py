@@ -150,10 +150,11 @@ def test_each_limit_is_the_first_hash_that_is_out(percentages: range) -> None:
 
 
 @given(rollouts(), st.none() | st.booleans() | st.floats() | texts, salts, instants)
-def test_a_gate_lets_in_whom_the_rollout_includes(
+def test_one_hash_and_one_comparison_let_in_whom_the_rollout_includes(
     rollout: Rollout, value: Any, salt: str, clock: int
 ) -> None:
-    prefix, limit = rollout.gate(salt, clock)
+    prefix = salt_bytes(salt if rollout.salt is None else rollout.salt)
+    limit = gate_limit(rollout.threshold(clock))
     unit = unit_bytes(value)
     passed = unit is not None and hash_bytes(prefix + unit) < limit
     assert passed == rollout.includes(unit_text(value), salt, clock)
