@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,7 @@ TEMPO = "QUEST_PACING_TEMPO_MULTIPLIER"
 LOW, HIGH = "VENDOR_MARGIN_MIN", "VENDOR_MARGIN_MAX"
 MIX = "PARTY_INTENT_MIX_BIAS"
 GATE = "MODS_GATE"
+BUCKET = "session_id is at 89.159 %"  # s1's, with the salt x
 
 
 @pytest.fixture
@@ -51,6 +53,73 @@ def test_every_reason_not_to_apply_is_named(history: History) -> None:
     history.config(5, "world", "elsewhere", payload=payload)
     expected = {1: Why.WINDOW, 2: Why.ERROR, 3: Why.TARGETING, 4: Why.ROLLOUT}
     assert whys(history, TEMPO) == expected
+
+
+def detail(history: History, lever: str = TEMPO, context: Context = GAME) -> str:
+    """Read the words about the one candidate that a lever has."""
+    (candidate,) = history.explain(lever, context).candidates
+    return candidate.detail
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"valid_from": "2026-03-01T00:00:00Z"}, "opens at 2026-03-01T00:00:00.000000Z"),
+        ({"valid_to": "2025-03-01T00:00:00Z"}, "closed at 2025-03-01T00:00:00.000000Z"),
+        ({"targeting": {"include": "turn_id > 3"}}, "include is not true: turn_id > 3"),
+        ({"targeting": {"exclude": "turn_id < 3"}}, "exclude is true: turn_id < 3"),
+        ({"targeting": {"include": "variation == 'b'"}}, "variation is not in the context"),
+        ({"rollout": {"percentage": 2, "salt": "x"}}, f"{BUCKET}, the rollout at 2 %"),
+        ({"rollout": {"percentage": 2.5, "unit": "guild"}}, "the context has no guild to count by"),
+    ],
+)
+def test_why_a_config_does_not_apply_is_said_in_words(
+    history: History, more: dict[str, Any], words: str
+) -> None:
+    history.config(1, "world", "w1", payload={TEMPO: 2.0}, **more)
+    assert detail(history) == words
+
+
+def test_what_a_freeze_keeps_from_applying_is_said_in_words(history: History) -> None:
+    opening = format_instant(history.now + 8_000_000)
+    history.config(1, "world", "w1", payload={TEMPO: 2.0}, valid_from=opening)
+    ramp = [{"at": opening, "percentage": 100}]
+    history.config(
+        2, "world", "w1", payload={GATE: "readonly"}, rollout={"ramp": ramp, "salt": "x"}
+    )
+    history.do(Freeze())
+    frozen = format_instant(history.now)
+    history.now += 10_000_000
+    assert detail(history) == f"opens at {opening}, a freeze holds the clock at {frozen}"
+    expected = f"{BUCKET}, the rollout at 0 %, a freeze holds the clock at {frozen}"
+    assert detail(history, GATE) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "more", "words"),
+    [
+        (("session", "s1"), {}, "by config 2: session s1 comes after world w1"),
+        (("world", "w1"), {"priority": 1}, "by config 2: its priority is 1"),
+        (("world", "w1"), {}, "by config 2: it was put in force later, at position 4"),
+    ],
+)
+def test_what_overrides_a_value_and_how_is_said_in_words(
+    history: History, place: tuple[str, str], more: dict[str, Any], words: str
+) -> None:
+    history.config(1, "world", "w1", payload={TEMPO: 1.5})
+    history.config(2, *place, payload={TEMPO: 2.0}, **more)
+    assert detail(history) == words
+
+
+def test_how_a_rule_would_be_broken_is_said_in_words(history: History) -> None:
+    history.config(1, "world", "w1", payload={LOW: 0.45})
+    assert detail(history, LOW) == f"{LOW} 0.45 would be above {HIGH} 0.3"
+
+
+def test_a_kill_is_named_where_it_passes_over_a_config(history: History) -> None:
+    history.config(1, "world", "w1", payload={GATE: "readonly"})
+    killed = history.do(KillLever(GATE)).position
+    assert detail(history, GATE) == f"killed at position {killed}"
 
 
 def test_a_freeze_that_keeps_a_window_shut_is_named(history: History) -> None:
