@@ -25,8 +25,8 @@ from openfeature.hook import Hook, HookContext, HookHints
 from consumers.openfeature import LedgerProvider
 from consumers.replica import Replica
 from tests.integration.patience import eventually
+from tests.unit.feeding import Topics, published
 from tests.unit.publishing import Chronicle
-from tests.unit.test_replica import Topics, published
 
 Json = Any
 Step = Callable[..., None]

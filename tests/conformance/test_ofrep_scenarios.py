@@ -23,8 +23,8 @@ from tests.conformance.test_openfeature import ALL, FLAGS, NOT_OURS, skipped
 from tests.conftest import temporary_database
 from tests.integration.calling import TOKEN
 from tests.integration.evaluating import FLAGS as FLAGS_PATH
+from tests.unit.feeding import Topics
 from tests.unit.publishing import Chronicle
-from tests.unit.test_replica import Topics
 
 STATES = "the OFREP client has no state of its own: it is ready, whatever its server is"
 OF_THE_CLIENT = {

@@ -21,8 +21,8 @@ from openfeature.evaluation_context import EvaluationContext
 from consumers import replica as replica_module
 from tests.conformance.openfeature_flags import NotALever, chronicle_of, lever_of
 from tests.conformance.openfeature_steps import World, carry_out
+from tests.unit.feeding import MemoryFeed, Topics
 from tests.unit.publishing import Chronicle
-from tests.unit.test_replica import MemoryFeed, Topics
 
 Json = Any
 

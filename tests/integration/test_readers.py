@@ -15,7 +15,6 @@ from uuid import UUID
 
 import pytest
 
-from consumers import replica as replica_module
 from consumers.replica import Replica
 from consumers.session import Session
 from ledger.cloudevents import Record
@@ -25,8 +24,8 @@ from ledger.resolve import Resolution
 from ledger.scopes import Context
 from ledger.store import Stored
 from projections.mirror import Mirror
+from tests.unit.feeding import Topics, fed_from_memory
 from tests.unit.publishing import Broker
-from tests.unit.test_replica import MemoryFeed, Topics
 
 READERS = 8
 BATCHES = 10_000
@@ -67,10 +66,7 @@ def records() -> list[Record]:
 
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> Topics:
-    topics = Topics()
-    monkeypatch.setattr(MemoryFeed, "topics", topics, raising=False)
-    monkeypatch.setattr(replica_module, "Feed", MemoryFeed)
-    return topics
+    return fed_from_memory(monkeypatch)
 
 
 def number(answer: Resolution) -> int:

@@ -23,15 +23,14 @@ from openfeature.provider import ProviderStatus
 from openfeature.telemetry import EvaluationEvent, TelemetryAttribute, create_evaluation_event
 from openfeature.track import TrackingEventDetails
 
-from consumers import replica as replica_module
 from consumers.openfeature import LedgerProvider, Tracked
 from consumers.replica import Replica
 from ledger.catalog import Catalog
 from ledger.intents import AdoptCatalog, DeactivateConfig, KillLever
 from ledger.scopes import Context
 from tests.integration.patience import eventually
+from tests.unit.feeding import Topics, fed_from_memory, published
 from tests.unit.publishing import Chronicle
-from tests.unit.test_replica import MemoryFeed, Topics, published
 
 SECONDS = 20.0
 WHO = EvaluationContext("s1", {"world_id": "w1", "level": 12})
@@ -81,10 +80,7 @@ CATALOG = Catalog.from_json(
 
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> Topics:
-    opened = Topics()
-    monkeypatch.setattr(MemoryFeed, "topics", opened, raising=False)
-    monkeypatch.setattr(replica_module, "Feed", MemoryFeed)
-    return opened
+    return fed_from_memory(monkeypatch)
 
 
 @pytest.fixture
