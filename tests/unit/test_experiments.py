@@ -150,7 +150,7 @@ def buckets(ranges: tuple[Range, ...]) -> list[int]:
 
 
 @given(sizes)
-def test_ranges_of_a_group_never_overlap_and_are_as_wide_as_they_should(
+def test_experiments_of_a_group_are_as_wide_as_they_should_and_keep_what_they_have(
     steps: list[tuple[int, int]],
 ) -> None:
     given: list[tuple[Range, ...]] = [(), (), ()]
@@ -161,18 +161,6 @@ def test_ranges_of_a_group_never_overlap_and_are_as_wide_as_they_should(
         if resized is not None:
             assert size(resized) == width
             assert not overlap(resized, others)
+            kept = min(size(given[which]), width)
+            assert buckets(resized)[:kept] == buckets(given[which])[:kept]
             given[which] = resized
-
-
-@given(st.tuples(widths, widths, widths), st.lists(widths, max_size=4))
-def test_widening_only_adds_and_narrowing_takes_back_what_came_last(
-    edges: tuple[int, int, int], steps: list[int]
-) -> None:
-    begin, end, _ = sorted(edges)
-    own: tuple[Range, ...] = ()
-    for width in steps:
-        resized = resize(own, [(begin, end)], width)
-        if resized is not None:
-            shorter = min(size(own), width)
-            assert buckets(resized)[:shorter] == buckets(own)[:shorter]
-            own = resized

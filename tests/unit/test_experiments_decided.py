@@ -202,6 +202,21 @@ def test_what_a_rollback_changes_is_one_event_each_where_that_is_enough(history:
     assert kinds == [ExperimentStopped, ExperimentChanged, ExperimentStarted]
 
 
+def test_one_whose_buckets_another_has_still_is_stopped_until_that_one_gave_them_back(
+    history: History,
+) -> None:
+    start(history, "x", 50, group="g")
+    start(history, "y", 10, group="g")
+    target = history.live.copy()
+    history.do(ChangeExperiment("x", 20_000))
+    history.do(ChangeExperiment("y", 40_000))
+    before = len(history.events)
+    history.do(RollBack(target))
+    kinds = [type(recorded.event) for recorded in history.events[before:]]
+    assert kinds == [ExperimentStopped, ExperimentChanged, ExperimentStarted]
+    assert running(history.live) == running(target)
+
+
 def test_other_variations_are_brought_back_by_a_stop_and_a_start(history: History) -> None:
     start(history, "x")
     target = history.live.copy()
@@ -344,7 +359,9 @@ def test_experiments_start_from_things_as_they_were(history: History) -> None:
     start(history, "a")
     history.do(ChangeExperiment("x", 50_000))
     live = history.live
-    again = assemble(live.position, live.recorded_at, reversed(things(live).values()))
+    again = assemble(live.position, live.recorded_at, things(live).values())
     assert vars(again) == vars(live)
-    answers = [resolve(each, Context("s1"), history.now).to_json() for each in (live, again)]
+    who = Context("s2")
+    assert len(resolve(live, who, history.now).experiments) == 2
+    answers = [resolve(each, who, history.now).to_json() for each in (live, again)]
     assert orjson.dumps(answers[0]) == orjson.dumps(answers[1])
