@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from ledger.clock import parse_instant
 from ledger.store import LedgerStore
 from tests.integration.calling import DROPS, TOKEN, Api, serving
 from tests.integration.evaluating import FLAGS, GLADE, evaluate, evaluated, failed
+from tests.strategies import json_values
 
 Json = Any
 
@@ -269,6 +274,30 @@ def test_a_bad_body_is_told_why(api: Api, path: str, body: str, code: str) -> No
     answer = api.client.post(path, content=body)
     failed(answer, 400, code)
     assert answer.json().get("key") == (LEGENDARY if path.endswith(LEGENDARY) else None)
+
+
+NAMES = ["targetingKey", "turn_id", "world_id", "variation", "experiments", "at", "tier", "x"]
+contexts = st.dictionaries(st.sampled_from(NAMES), json_values).flatmap(
+    lambda noise: st.sampled_from([noise, {**noise, "targetingKey": "s"}])
+)
+keys = st.text(st.characters(exclude_characters="\n", codec="utf-8"), max_size=20)
+
+
+@pytest.fixture
+def ruled(api: Api) -> Api:
+    """An API with rules that read what the contexts may have in any type."""
+    api.activated(scope="global", scope_ref="global", targeting={"include": "size(x) > tier"})
+    api.activated(scope="global", scope_ref="global", rollout={"percentage": 50, "unit": "x"})
+    return api
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=json_values | st.fixed_dictionaries({"context": contexts | json_values}), key=keys)
+def test_no_body_is_a_failure_of_the_server(ruled: Api, body: Json, key: str) -> None:
+    for path in (FLAGS, f"{FLAGS}/{LEGENDARY}", f"{FLAGS}/{quote(key)}"):
+        answer = ruled.client.post(path, content=json.dumps(body))
+        assert answer.status_code in {200, 400, 404}, answer.text
+        assert answer.is_success or answer.json()["errorDetails"]
 
 
 def test_members_that_a_later_version_may_add_are_no_error(api: Api) -> None:
