@@ -15,7 +15,9 @@ from ledger.targeting.values import (
     EvaluationError,
     Timestamp,
     Value,
+    is_plain,
     kind_of,
+    plain,
 )
 
 Thunk = Callable[[], Value]
@@ -47,7 +49,7 @@ def read(bindings: Mapping[str, object], name: str) -> Value:
     value = bindings.get(name, _ABSENT)
     if value is _ABSENT:
         raise EvaluationError(f"{name} is not in the context")
-    return value
+    return plain(value)
 
 
 def truth(value: Value) -> bool:
@@ -94,13 +96,17 @@ def _decided(operands: tuple[Thunk, ...], *, decisive: bool) -> bool:
 def equal(left: Value, right: Value) -> bool:
     """Answer `==`: by value among numbers, false between different types, never an error."""
     kind = type(left)
-    if kind is not type(right):
-        if kind in _NUMBERS and type(right) in _NUMBERS:
-            return bool(_comparable(left) == _comparable(right))
+    if kind is type(right):
+        if kind is list or kind is dict:
+            return _equal_throughout(left, right)
+        if is_plain(left):
+            return bool(left == right)
+    elif kind in _NUMBERS and type(right) in _NUMBERS:
+        return bool(_comparable(left) == _comparable(right))
+    if is_plain(left) and is_plain(right):
         return False
-    if kind is list or kind is dict:
-        return _equal_throughout(left, right)
-    return bool(left == right)
+    left, right = plain(left), plain(right)
+    return is_plain(left) and is_plain(right) and equal(left, right)
 
 
 def _equal_throughout(left: Value, right: Value) -> bool:
@@ -179,7 +185,7 @@ def field(value: Value, key: str) -> Value:
     if type(value) is not dict:
         raise EvaluationError(f".{key} needs a map, not {kind_of(value)}")
     try:
-        return value[key]
+        return plain(value[key])
     except KeyError:
         raise EvaluationError(f"the map has no key {key!r}") from None
 
@@ -194,7 +200,7 @@ def has(value: Value, key: str) -> bool:
 def index(value: Value, key: Value) -> Value:
     """Answer `value[key]`: a list by a whole number from 0, a map by text."""
     if type(value) is list:
-        return value[_place(key, len(value))]
+        return plain(value[_place(key, len(value))])
     if type(value) is dict and type(key) is str:
         return field(value, key)
     raise _no_overload("[ ]", value, key)

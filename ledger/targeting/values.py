@@ -5,6 +5,7 @@ Values are plain Python ones: bool, int, float, str, None, list, dict with text 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 Value = Any
@@ -41,3 +42,27 @@ _KINDS = {
 def kind_of(value: Value) -> str:
     """Name a value's CEL type, or its Python type where it has none."""
     return _KINDS.get(type(value), type(value).__name__)
+
+
+def is_plain(value: Value) -> bool:
+    """Tell whether a value is of one of CEL's types itself, not of a subclass or look-alike."""
+    return type(value) in _KINDS
+
+
+def plain(value: Value) -> Value:
+    """Give a value in CEL's type for it: games in Python have enums, tuples and mappings too."""
+    if type(value) in _KINDS:
+        return value
+    # Not str(value): a subclass may write itself otherwise.
+    match value:
+        case str():
+            return str.__str__(value)
+        case int():
+            return int.__int__(value)
+        case float():
+            return float.__float__(value)
+        case list() | tuple():
+            return list(value)
+        case Mapping():
+            return dict(value)
+    return value

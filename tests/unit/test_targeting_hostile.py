@@ -11,7 +11,7 @@ import tracemalloc
 from bisect import bisect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ from ledger.targeting.operators import LARGEST_BUILT
 from ledger.targeting.review import review
 from tests.strategies import json_values
 from tests.unit.attacks import HOSTILE
-from tests.unit.composing import ALL_NAMES, Bindings, expressions
+from tests.unit.composing import ALL_NAMES, Bindings, context, expressions
 
 MOST_SECONDS = 1e-3
 ENOUGH_TRIES = 200
@@ -332,3 +332,54 @@ def answer(matches: Callable[[Bindings], bool], bindings: Bindings) -> object:
         return matches(bindings)
     except EvaluationError:
         return "error"
+
+
+# --- Python's own kinds of JSON values ---
+
+
+class Text(str):
+    """What an enum of texts has for members."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "another text"
+
+
+class Whole(int):
+    """What an enum of whole numbers has for members."""
+
+
+class Real(float):
+    """A double of a library."""
+
+
+def dressed(value: Any) -> Any:
+    """Give a JSON value as a game in Python may hold it."""
+    match value:
+        case bool() | None:
+            return value
+        case str():
+            return Text(value)
+        case int():
+            return Whole(value)
+        case float():
+            return Real(value)
+        case list():
+            return tuple(map(dressed, value))
+        case dict():
+            return MappingProxyType({key: dressed(member) for key, member in value.items()})
+    return value
+
+
+@settings(max_examples=400)
+@given(rules, st.integers(0, 2**32).map(context))
+def test_enums_tuples_and_mappings_are_answered_as_the_json_they_stand_for(
+    text: str, bindings: Bindings
+) -> None:
+    tree, _ = parse(text)
+    own = {name: dressed(value) for name, value in bindings.items()}
+    own["at"] = bindings.get("at")
+    bindings["at"] = own["at"]
+    for make in (compiled, exactly_compiled):
+        assert answer(make(tree), own) == answer(make(tree), bindings)
