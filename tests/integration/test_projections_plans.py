@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,9 @@ import pytest
 from psycopg import ClientCursor
 
 from ledger.clock import format_instant
+from ledger.events import EXPERIMENTS_STREAM
 from ledger.intents import ArchiveConfig
+from projections import sql
 from projections.catalogue import install
 from projections.configs import configs_statement
 from projections.trail import audit_statement
@@ -38,6 +41,7 @@ def connection(postgres_url: str, template: str) -> Iterator[psycopg.Connection]
             connected.execute("VACUUM ANALYZE liveops_configs")
             connected.execute("VACUUM ANALYZE liveops_audit")
             connected.execute("VACUUM ANALYZE liveops_audit_levers")
+            connected.execute("VACUUM ANALYZE liveops_events")
             connected.execute("SET ROLE liveops_reader")
             yield connected
 
@@ -93,6 +97,15 @@ def test_a_span_of_time_ends_the_search_at_both_sides(connection: psycopg.Connec
     text = plan(connection, audit_statement(filters), {**filters, "limit": 51})
     assert text.count("liveops_audit_ts_key") == 2
     assert "Seq Scan" not in text
+
+
+def test_what_stood_before_an_experiment_is_looked_for_in_its_stream(
+    connection: psycopg.Connection,
+) -> None:
+    before = {"stream": EXPERIMENTS_STREAM, "before": 2 * CONFIGS, "named": b'"experiment_id":"x"'}
+    statement = psycopg.sql.SQL(sql.queries()["audit_before_experiment"].decode())
+    text = plan(connection, statement, before)
+    assert re.search(r"Index Scan Backward using liveops_events_originator\w*", text), text
 
 
 CONFIG_LISTS: list[tuple[str, dict[str, Json]]] = [
