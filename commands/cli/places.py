@@ -75,17 +75,18 @@ def _plan(planned: Mapping[str, Json]) -> Table | str:
     rows = [*map(_config, planned["changes"]), *map(_experiment, planned["experiments"])]
     if not rows:
         return "Nothing would change."
-    return table(rows, change="action", of="name", at="place", levers="levers")
+    return table(rows, change="action", what="what")
 
 
 def _config(change: Mapping[str, Json]) -> dict[str, Json]:
-    return {**change, "place": place(change)}
+    what = f"config {change['name']}, {place(change)}\n{', '.join(change['levers'])}"
+    return {"action": change["action"], "what": what}
 
 
 def _experiment(change: Mapping[str, Json]) -> dict[str, Json]:
     sides = [change[side] and f"{change[side]['percentage']} %" for side in ("now", "then")]
-    name = f"experiment {change['experiment_id']}, {sides[0] or '-'} → {sides[1] or '-'}"
-    return {"action": change["action"], "name": name}
+    what = f"experiment {change['experiment_id']}, {sides[0] or '-'} → {sides[1] or '-'}"
+    return {"action": change["action"], "what": what}
 
 
 @click.command()
