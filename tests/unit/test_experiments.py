@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import Invalid
@@ -150,6 +150,7 @@ def buckets(ranges: tuple[Range, ...]) -> list[int]:
 
 
 @given(sizes)
+@settings(deadline=None)
 def test_experiments_of_a_group_are_as_wide_as_they_should_and_keep_what_they_have(
     steps: list[tuple[int, int]],
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.catalog import Catalog, shipped_catalog
@@ -146,6 +146,7 @@ steps = st.lists(st.tuples(st.sampled_from("xyz"), verbs, st.integers(0, 70)), m
 
 
 @given(steps)
+@settings(deadline=None)
 def test_no_unit_is_ever_in_two_of_a_group_nor_in_any_when_held_out(
     plan: list[tuple[str, str, int]],
 ) -> None:
