@@ -32,6 +32,7 @@ from ledger.targeting.grammar import parse
 from ledger.targeting.lexer import LONGEST_RULE
 from ledger.targeting.operators import LARGEST_BUILT
 from ledger.targeting.review import review
+from ledger.targeting.together import _compiled, together
 from tests.strategies import json_values
 from tests.unit.attacks import HOSTILE
 from tests.unit.composing import ALL_NAMES, Bindings, context, expressions
@@ -265,6 +266,16 @@ def test_compiled_rules_load_only_what_is_reachable(text: str) -> None:
             assert not any("IMPORT" in step.opname or "STORE_NAME" in step.opname for step in steps)
 
 
+@settings(max_examples=100)
+@given(st.lists(rules | st.sampled_from(_COMPILABLE), min_size=1, max_size=5))
+def test_rules_compiled_together_load_only_what_is_reachable(texts: list[str]) -> None:
+    code = _compiled(tuple(map(compile_rule, texts)))
+    steps = list(dis.get_instructions(code))
+    assert set(code.co_names) <= {*_GLOBALS, *_METHODS, "says", "alone"}
+    assert all(isinstance(constant, _CONSTANTS) for constant in code.co_consts)
+    assert not any("IMPORT" in step.opname or "STORE_NAME" in step.opname for step in steps)
+
+
 def test_what_rules_reach_has_no_builtins() -> None:
     assert REACHABLE["__builtins__"] == {}
     assert not _GLOBALS & {*dir(builtins)} - {"Exception"}
@@ -332,6 +343,22 @@ def answer(matches: Callable[[Bindings], bool], bindings: Bindings) -> object:
         return matches(bindings)
     except EvaluationError:
         return "error"
+
+
+@settings(max_examples=200)
+@given(st.lists(rules, min_size=1, max_size=5), st.lists(st.integers(0, 2**32), min_size=5))
+def test_rules_asked_together_answer_as_each_of_them_alone(
+    texts: list[str], seeds: list[int]
+) -> None:
+    asked = list(map(compile_rule, texts))
+    ask = together(asked, [{str(index): index} for index in range(len(asked))])
+    for bindings in map(context, seeds):
+        held: dict[str, int] = {}
+        failed: list[int] = []
+        ask(bindings, held.update, failed.append)
+        answers = [answer(rule.matches, bindings) for rule in asked]
+        assert [*held.values()] == [n for n, each in enumerate(answers) if each is True]
+        assert failed == [n for n, each in enumerate(answers) if each == "error"]
 
 
 # --- Python's own kinds of JSON values ---
