@@ -5,28 +5,99 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from typing import Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
-from commands.http.answers import (
-    CacheCleared,
-    CacheStatistics,
-    Health,
-    LedgerStatus,
-    Readiness,
-    respond,
-)
+from commands.http.answers import Answer, Moment, Origin, respond
 from commands.http.desk import Desk
 from commands.http.document import refusals
 from commands.http.orders import AtDesk, AtLedger
 from commands.http.requests import LedgerRoute
 from ledger.clock import format_instant
 from ledger.live import Live
+from ledger.scopes import Scope
 from ledger.state import State, Status
 from projections.views import Standing
 
 router = APIRouter(tags=["the ledger"], route_class=LedgerRoute)
 open_router = APIRouter(tags=["health"])
+
+
+# --- Answers ---
+
+
+class FrozenPlace(Answer):
+    """A freeze in force."""
+
+    scope: Scope
+    scope_ref: str
+    origin: Origin
+
+
+class ViewStanding(Answer):
+    """How far a view has come."""
+
+    position: int
+    recorded_at: Moment | None
+    behind: int
+
+
+class LedgerStatus(Answer):
+    """The state of the ledger and of this process."""
+
+    position: int
+    recorded_at: Moment
+    freezes: list[FrozenPlace]
+    kills: dict[str, Origin]
+    shadows: dict[UUID, Origin] = Field(description="by config")
+    experiments: dict[str, Origin] = Field(description="those that run")
+    configs: dict[Status, int]
+    catalog_version: int
+    levers: int
+    enabled: bool
+    frozen_here: bool
+    bounds_strict: bool
+    views: dict[str, ViewStanding] | None = Field(description="null: they are not there")
+
+
+class CacheStatistics(Answer):
+    """How the folded prefixes serve; a prefix never changes, so none of them is ever stale."""
+
+    size: int
+    limit: int
+    ttl_seconds: float = Field(description="one that nobody asks for in this time is forgotten")
+    hits: int
+    misses: int = Field(description="had to be folded from the ledger; the newest never has to")
+    hit_rate: float | None
+    oldest_age_seconds: float | None = Field(description="since the oldest of them was folded")
+    positions: list[int] = Field(description="where in the ledger they end")
+
+
+class CacheCleared(Answer):
+    """How many prefixes were forgotten."""
+
+    cleared: int
+
+
+class Health(Answer):
+    """The process is alive."""
+
+    status: Literal["ok"]
+
+
+class Readiness(Answer):
+    """What is served: the ledger up to this event, `age_seconds` old."""
+
+    status: Literal["ready"]
+    position: int
+    recorded_at: Moment
+    age_seconds: float
+
+
+# --- The ledger ---
 
 
 @router.get("/status", response_model=LedgerStatus, summary="Status")

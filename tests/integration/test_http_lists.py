@@ -227,7 +227,7 @@ def test_health_needs_no_token_and_readiness_tells_the_position(api: Api) -> Non
 # --- Read your writes ---
 
 
-@pytest.mark.parametrize("path", ["/configs", "/levers", "/status", "/events"])
+@pytest.mark.parametrize("path", ["/configs", "/experiments", "/levers", "/status", "/events"])
 def test_a_read_may_demand_a_position(api: Api, path: str) -> None:
     api.created()
     reached = {"Ledger-Min-Position": str(api.head())}
