@@ -141,11 +141,12 @@ class Answers:
     def expose(self, record: Record, context: Context, plan: Plan, answer: Resolution) -> None:
         """Tell once for a session which variation of each running experiment it was given."""
         for experiment, variation in answer.experiments.items():
-            running = plan.experiments.get(experiment)
-            known = (experiment, variation)
-            if running is None or known in record.exposed:
+            running, mark = plan.experiments.get(experiment), object()
+            if running is None:
                 continue
-            record.exposed.add(known)
+            # Of two threads that ask at once, one tells.
+            if record.exposed.setdefault((experiment, variation), mark) is not mark:
+                continue
             unit = running.experiment.unit
             told = Exposure(
                 experiment,

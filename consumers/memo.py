@@ -130,7 +130,7 @@ class Record:
         self.turns: dict[int, Pin] = {}
         self.pin: Pin | None = None
         self.latest: Session | None = None
-        self.exposed: set[tuple[str, str]] = set()
+        self.exposed: dict[tuple[str, str], object] = {}
 
     def trim(self) -> None:
         """Forget the earliest turn."""

@@ -185,8 +185,8 @@ class Session:
         if answers.careful:
             return self._careful(answer, question)
         if question.at is None and not question.explain:
-            attributes = question.attributes
-            self._latest = pin._replace(session=self, attributes=attributes, answer=answer)
+            kept = (*pin[:5], self, question.attributes, answer, pin.others)
+            self._latest = Pin(*kept)
         return answer
 
     def _pin(self, turn_id: int | None, plan: Plan, at: Instant, epoch: int) -> Pin:
@@ -195,16 +195,15 @@ class Session:
 
     def _answer(self, plan: Plan, at: Instant, question: Question) -> Resolution:
         """Answer anew from a version, and from what the session itself is pinned to."""
-        lasting = plan.common.lasting
-        if self.pin or lasting:
+        if self.pin:
             own = self._own(plan, at)
-            pinned = self._resolve(own.plan, own.at, question)
-            if self.pin:
-                return self._noted(own.plan, own.at, question, pinned)
-            answer = overlaid(self._resolve(plan, at, question), pinned, lasting)
-        else:
-            answer = self._resolve(plan, at, question)
-        return self._noted(plan, at, question, answer)
+            plan, at = own.plan, own.at
+        answer = self._noted(plan, at, question, self._resolve(plan, at, question))
+        lasting = plan.common.lasting
+        if self.pin or not lasting:
+            return answer
+        own = self._own(plan, at)
+        return overlaid(answer, self._resolve(own.plan, own.at, question), lasting)
 
     def _own(self, plan: Plan, at: Instant) -> Pin:
         """Find what the session is pinned to; kills pass through it."""
@@ -224,7 +223,7 @@ class Session:
             if settled.holds(plan, at) and (not attributes or attributes.keys() <= settled.varying):
                 return settled
         if attributes:
-            self._varying |= attributes.keys()
+            self._varying = self._varying.union(attributes)
         settled = plan.settle(self.context, at, self._varying, self._answers.failed)
         self._settled = (settled, *self._settled[: _MOST_SETTLED - 1])
         return settled

@@ -297,6 +297,18 @@ def test_a_shadow_changes_nothing_and_is_told_beside(game: Game) -> None:
     assert game.answers.differences == {(QUOTA, Scope.WORLD): 1}
 
 
+def test_what_a_session_waits_for_is_no_difference_of_a_shadow() -> None:
+    game = Game(**{TEMPO: {"apply_at": "session"}})
+    config_id = game.set(1, "world", "w1", payload={QUOTA: 9})
+    game.session().turn(1)
+    game.set(2, "session", "s", payload={TEMPO: 2.0})
+    record(game, ShadowStarted(config_id, game.history.live.activations[config_id].pinned))
+    answer = game.session().turn(2)
+    assert answer.values[TEMPO] == 1.0
+    assert answer.shadow is not None
+    assert answer.shadow.differs == {}
+
+
 def test_off_is_the_defaults() -> None:
     answers = Answers(ttl=60.0, enabled=False)
     answer = answers.session(PLAYER, None).turn(1)
