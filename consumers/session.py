@@ -117,7 +117,11 @@ class Session:
             if not attributes.keys() <= settled.varying:
                 return None
             attributes = dict(attributes)
-        answer = settled.answer(plan, at, turn_id, attributes)
+        if settled.complete:
+            given = (settled.values, plan.position, at, settled.reason, settled.experiments)
+            answer = _new(Resolution, (*given, None, None))
+        else:
+            answer = settled.answer(plan, at, turn_id, attributes)
         until = memo.clock() + memo.ttl
         pin = _new(Pin, (turn_id, plan, at, epoch, until, self, attributes, answer, []))
         turns = self._record.turns

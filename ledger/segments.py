@@ -87,6 +87,7 @@ class Stretch:
 
     __slots__ = (
         "_asked",
+        "_over",
         "ask",
         "bits",
         "broken",
@@ -115,6 +116,15 @@ class Stretch:
         self.others: tuple[Condition, ...] = ()
         self.ask: Ask | None = None
         self._asked = 0
+        self._over: dict[str, Json] | None = None
+
+    def over(self, defaults: dict[str, Json]) -> dict[str, Json]:
+        """Put what holds for everybody over the defaults, always the same ones; a copy is given."""
+        if self._over is None:
+            values = {**defaults, **self.writes}
+            overlay(values, self.fields)
+            self._over = values
+        return self._over.copy()
 
     def whose(self, writes: Mapping[str, Json]) -> Activation:
         """Find the activation that a condition of these writes is of."""
@@ -128,7 +138,8 @@ class Stretch:
         if self._asked == OFTEN and 1 < len(self.tested) <= MOST:
             from ledger.targeting.together import together
 
-            self.ask = together(*zip(*self.tested, strict=True))
+            rules, says = zip(*self.tested, strict=True)
+            self.ask = together(rules, says, [self.whose(each) for each in says])
 
     def judge_by(self, conditions: Iterable[Condition]) -> None:
         """Take the conditions, in merge order."""

@@ -79,8 +79,9 @@ class Settled:
     """The answer to a context but for what reads a varying name, while `since` <= at < `until`.
 
     `varying` are names that a rule or a rollout may read and that are given with each question.
-    `failed` is told of every activation whose rule fails for the context: it does not apply. Safe
-    to use from many threads.
+    `failed` is told of every activation whose rule fails for the context: it does not apply. Where
+    it is `complete`, nothing varies: `values` and `reason` are the answer's. Safe to use from many
+    threads.
     """
 
     __slots__ = (
@@ -93,6 +94,7 @@ class Settled:
         "_reached",
         "_reads_at",
         "_units",
+        "complete",
         "context",
         "experiments",
         "plan",
@@ -129,14 +131,21 @@ class Settled:
             self._cover(common.killed, common.killed)
             values.update(common.killed)
         self._outcomes: dict[int, Outcome] = {}
+        self.complete = not (self._open or self._exact)
         self.values = MappingProxyType(values)
         self.reason = _REASONS[self._bits]
 
     def _pass(self, plan: Plan, reached: list[Reached], at: Instant) -> dict[str, Json]:
         """Put what is set at the places of a context over each other, lowest scope first."""
-        values: dict[str, Json] = plan.common.catalog.defaults.copy()
+        values: dict[str, Json] = plan.common.catalog.defaults
+        if reached[0][2] is UNSET:
+            values = values.copy()
+        else:
+            stretch = self._stretch(plan, reached[0], at)
+            values = stretch.over(values)
+            self._judge(values, stretch, at)
         mixed: list[Reached] = []
-        for place in reached:
+        for place in reached[1:]:
             scope, _, segment, _ = place
             if scope == EXPERIMENT:
                 mixed.append(place)
@@ -161,6 +170,16 @@ class Settled:
             self._put(values, plan, (EXPERIMENT, "", plan.mix(there), True), at)
 
     def _put(self, values: dict[str, Json], plan: Plan, place: Reached, at: Instant) -> None:
+        stretch = self._stretch(plan, place, at)
+        if self._open:
+            self._cover(stretch.writes, stretch.fields)
+        values.update(stretch.writes)
+        if stretch.fields:
+            overlay(values, stretch.fields)
+        self._judge(values, stretch, at)
+
+    def _stretch(self, plan: Plan, place: Reached, at: Instant) -> Stretch:
+        """Find what a place comes down to, and take note of how long, and for whom."""
         scope, ref, segment, _ = place
         clock = plan.clock(Place(SCOPES[scope], ref), at) if plan.common.freezes else at
         stretch = segment.stretch(clock)
@@ -172,25 +191,20 @@ class Settled:
         for activation in stretch.broken:
             self._failed(activation)
         self._bits |= stretch.bits
-        if self._open:
-            self._cover(stretch.writes, stretch.fields)
-        values.update(stretch.writes)
-        if stretch.fields:
-            overlay(values, stretch.fields)
+        return stretch
+
+    def _judge(self, values: dict[str, Json], stretch: Stretch, at: Instant) -> None:
+        """Apply the conditions of a stretch, or leave open what reads a varying name."""
         if not stretch.conditions:
             return
         if self._open or not stretch.names.isdisjoint(self.varying):
             self._part(values, stretch.conditions)
-        else:
-            if "at" in stretch.names:
-                self._bindings["at"] = Timestamp(at)
-            self._judge(values, stretch)
-
-    def _judge(self, values: dict[str, Json], stretch: Stretch) -> None:
-        """Apply the conditions of a stretch, of which none has to be left open."""
+            return
         bindings, bits = self._bindings, 0
+        if "at" in stretch.names:
+            bindings["at"] = Timestamp(at)
         if stretch.ask is not None:
-            if stretch.ask(bindings, values.update, self._failing(stretch)):
+            if stretch.ask(bindings, values.update, self._failed):
                 bits = TARGETED
         elif stretch.tested:
             bits = self._test(values, stretch)
@@ -219,9 +233,6 @@ class Settled:
             except (EvaluationError, RuleError):
                 self._failed(stretch.whose(writes))
         return bits
-
-    def _failing(self, stretch: Stretch) -> Callable[[int], None]:
-        return lambda index: self._failed(stretch.whose(stretch.tested[index][1]))
 
     def _part(self, values: dict[str, Json], conditions: tuple[Condition, ...]) -> None:
         """Apply the conditions that can be decided, and leave the others open."""

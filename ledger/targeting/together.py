@@ -20,14 +20,13 @@ from ledger.targeting.values import EvaluationError
 
 Json = Any
 Bindings = Mapping[str, object]
-Failed = Callable[[int], None]
-"""Is told of each rule that fails, by its index."""
+Failed = Callable[[Any], None]
+"""Is told whose rule fails."""
 Met = Callable[[Mapping[str, Json]], None]
 """Is given what each rule that holds says."""
 Ask = Callable[[Bindings, Met, Failed], bool]
 """Tells whether any rule holds."""
 
-MOST = 64
 _MOST_REMEMBERED = 1_024
 _ALL = """
 def ask(bindings, met, failed):
@@ -45,14 +44,22 @@ except Exception:
 """
 
 
-def together(rules: Sequence[Rule], says: Sequence[Mapping[str, Json]]) -> Ask:
-    """Make one function of up to MOST rules, which hands on what those say that hold."""
+def together(
+    rules: Sequence[Rule],
+    says: Sequence[Mapping[str, Json]],
+    whose: Sequence[Any] | None = None,
+) -> Ask:
+    """Make one function of rules, which hands on what those say that hold.
+
+    `whose` names them to those who are told of failures: by their index unless it is given.
+    """
+    named = range(len(rules)) if whose is None else whose
 
     def alone(index: int, bindings: Bindings, failed: Failed) -> bool:
         try:
             return rules[index].matches(bindings)
         except (EvaluationError, RuleError):
-            failed(index)
+            failed(named[index])
             return False
 
     reached = {**REACHABLE, "says": tuple(says), "alone": alone}
