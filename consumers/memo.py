@@ -70,7 +70,7 @@ class Pin(NamedTuple):
     session: Session | None
     attributes: Mapping[str, Json]
     answer: Resolution | None
-    others: list[tuple[Session, Question, Resolution]]
+    others: tuple[tuple[Session, Question, Resolution], ...]
 
     def recall(self, session: Session, question: Question) -> Resolution | None:
         """Find the answer that was given to this question."""
@@ -92,11 +92,6 @@ class Pin(NamedTuple):
             ):
                 return answer
         return None
-
-    def keep(self, session: Session, question: Question, answer: Resolution) -> None:
-        """Keep an answer, unless there are many already."""
-        if len(self.others) < _ANSWERS_PER_TURN:
-            self.others.append((session, question, answer))
 
 
 def alike(one: Mapping[str, Json], other: Mapping[str, Json]) -> bool:
@@ -131,6 +126,17 @@ class Record:
         self.pin: Pin | None = None
         self.latest: Session | None = None
         self.exposed: dict[tuple[str, str], object] = {}
+
+    def keep(self, pin: Pin, session: Session, question: Question, answer: Resolution) -> None:
+        """Keep another answer of a turn, unless there are many already.
+
+        One that another thread keeps at the same moment may get lost: it will be worked out again.
+        """
+        turn_id, others = pin.turn_id, (*pin.others, (session, question, answer))
+        if turn_id is None or len(others) > _ANSWERS_PER_TURN:
+            return
+        if self.turns.get(turn_id) is pin:
+            self.turns[turn_id] = pin._replace(others=others)
 
     def trim(self) -> None:
         """Forget the earlier half of the turns."""

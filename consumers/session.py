@@ -123,12 +123,13 @@ class Session:
         else:
             answer = settled.answer(plan, at, turn_id, attributes)
         until = memo.clock() + memo.ttl
-        pin = _new(Pin, (turn_id, plan, at, epoch, until, self, attributes, answer, []))
+        pin = _new(Pin, (turn_id, plan, at, epoch, until, self, attributes, answer, ()))
         turns = self._record.turns
         if turns.setdefault(turn_id, pin) is not pin:
             return None  # it has begun before, or in another thread
+        turns.pop(turn_id - TURNS_PER_SESSION, None)
         if len(turns) > TURNS_PER_SESSION:
-            self._record.trim()
+            self._record.trim()  # they are not numbered one by one
         memo.misses += 1
         self._latest = pin
         return answer
@@ -183,7 +184,7 @@ class Session:
             memo.misses += 1
             at = pin.at if question.at is None else max(question.at, pin.plan.recorded_at)
             answer = self._answer(pin.plan, at, question)
-            pin.keep(self, question, answer)
+            self._record.keep(pin, self, question, answer)
         else:
             memo.hits += 1
         if answers.careful:
@@ -195,7 +196,7 @@ class Session:
 
     def _pin(self, turn_id: int | None, plan: Plan, at: Instant, epoch: int) -> Pin:
         until = self._answers.memo.clock() + self._answers.memo.ttl
-        return Pin(turn_id, plan, at, epoch, until, None, NO_ATTRIBUTES, None, [])
+        return Pin(turn_id, plan, at, epoch, until, None, NO_ATTRIBUTES, None, ())
 
     def _answer(self, plan: Plan, at: Instant, question: Question) -> Resolution:
         """Answer anew from a version, and from what the session itself is pinned to."""

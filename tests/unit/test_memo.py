@@ -40,7 +40,7 @@ def memo(clock: Clock) -> Memo:
 
 def pin(memo: Memo, at: int = 0, turn_id: int = 1) -> Pin:
     until = memo.clock() + memo.ttl
-    return Pin(turn_id, PLAN, at, memo.epoch, until, None, NO_ATTRIBUTES, None, [])
+    return Pin(turn_id, PLAN, at, memo.epoch, until, None, NO_ATTRIBUTES, None, ())
 
 
 def begin(memo: Memo, at: int = 0, turn_id: int = 1) -> Pin:
