@@ -41,6 +41,7 @@ class Session:
     __slots__ = (
         "_answers",
         "_latest",
+        "_memo",
         "_quick",
         "_record",
         "_settled",
@@ -55,6 +56,7 @@ class Session:
         self.context = _kept(context)
         self.pin = pin
         self._answers = answers
+        self._memo = answers.memo
         self._record = record
         self._varying = OF_A_TURN
         self._settled: tuple[Settled, ...] = ()
@@ -75,17 +77,17 @@ class Session:
         `attributes` are those that differ from turn to turn, in addition to the context's. The
         first answer settles what the turn is answered from; `at` is that instant by default.
         """
-        latest, answers = self._latest, self._answers
         if at is None and not explain:
+            latest, memo = self._latest, self._memo
             if (
                 latest is not None
                 and latest.turn_id == turn_id
                 and latest.answer is not None
-                and latest.epoch == answers.memo.epoch
-                and latest.until > answers.memo.clock()
+                and latest.epoch == memo.epoch
+                and latest.until > memo.clock()
                 and alike(latest.attributes, attributes)
             ):
-                answers.memo.hits += 1
+                memo.hits += 1
                 return latest.answer
             if (quick := self._quick) is not None and (
                 answer := self._next(quick, turn_id, attributes)
@@ -101,8 +103,7 @@ class Session:
 
         Whatever is done here is done for every turn of every session.
         """
-        answers = self._answers
-        memo = answers.memo
+        answers, memo = self._answers, self._memo
         epoch = memo.epoch  # before the version: a pin may be newer than its epoch, never older
         plan = answers.plan
         if plan is None or answers.careful:
@@ -118,8 +119,8 @@ class Session:
                 return None
             attributes = dict(attributes)
         if settled.complete:
-            given = (settled.values, plan.position, at, settled.reason, settled.experiments)
-            answer = _new(Resolution, (*given, None, None))
+            values, reason, drawn = settled.values, settled.reason, settled.experiments
+            answer = _new(Resolution, (values, plan.position, at, reason, drawn, None, None))
         else:
             answer = settled.answer(plan, at, turn_id, attributes)
         until = memo.clock() + memo.ttl
