@@ -266,10 +266,8 @@ class Plan:
         return found
 
     def _mixed(self, places: Sequence[Reached]) -> Segment:
-        there = [each for _, _, segment, _ in places for each in segment.activations]
-        there.sort(key=lambda activation: activation.order)
         given = frozenset(Place(SCOPES[scope], ref) for scope, ref, _, given in places if given)
-        return Segment(tuple(there), self.catalog, given=given)
+        return Segment.mixed((segment for _, _, segment, _ in places), self.catalog, given)
 
 
 class _Refs:

@@ -8,6 +8,7 @@ value overwrites in any case is left out: the last writer wins, so nobody can se
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -189,14 +190,26 @@ class Segment:
         if before is not None and before._prepared is None:
             self._before = before._before
 
+    @classmethod
+    def mixed(
+        cls, segments: Iterable[Segment], catalog: Catalog, given: frozenset[Place]
+    ) -> Segment:
+        """Put together what is set at several places; nothing of it is prepared anew."""
+        there = [each for segment in segments for each in segment.prepare()]
+        there.sort(key=lambda each: each.activation.order)
+        mix = cls(tuple(each.activation for each in there), catalog, given=given)
+        mix._prepared = tuple(there)
+        return mix
+
     def stretch(self, clock: Instant) -> Stretch:
         """Give what holds at an instant of the window clock."""
         known = self._stretch
         if known is None or not known.since <= clock < known.until:
-            known = self._stretch = _stretched(self._prepare(), clock, self._given)
+            known = self._stretch = _stretched(self.prepare(), clock, self._given)
         return known
 
-    def _prepare(self) -> tuple[_Prepared, ...]:
+    def prepare(self) -> tuple[_Prepared, ...]:
+        """Read the activations as the catalog does, once."""
         if self._prepared is None:
             before, self._before = self._before, None
             known = {id(each.activation): each for each in before._prepared or ()} if before else {}
@@ -276,11 +289,13 @@ def _edges(activation: Activation) -> Iterable[Instant]:
 
 
 def _stretched(prepared: tuple[_Prepared, ...], clock: Instant, given: frozenset[Place]) -> Stretch:
-    edges = [edge for each in prepared for edge in each.edges]
-    stretch = Stretch(
-        max((edge for edge in edges if edge <= clock), default=BEGINNING),
-        min((edge for edge in edges if edge > clock), default=END),
-    )
+    since, until = BEGINNING, END
+    for each in prepared:
+        if each.edges:
+            past = bisect_right(each.edges, clock)
+            since = max(since, each.edges[past - 1]) if past else since
+            until = min(until, each.edges[past]) if past < len(each.edges) else until
+    stretch = Stretch(since, until)
     conditions: list[Condition] = []
     # From the last to the first: what is there already overwrites what comes.
     for each in reversed(prepared):
@@ -296,7 +311,8 @@ def _stretched(prepared: tuple[_Prepared, ...], clock: Instant, given: frozenset
             conditions.append(condition._replace(bits=SPLIT) if drawn else condition)
         else:
             stretch.bits |= SPLIT if drawn else STATIC
-            stretch.writes = {**each.writes, **stretch.writes}
+            for lever, value in each.writes.items():
+                stretch.writes.setdefault(lever, value)
             _put_under(stretch.fields, each.fields)
     stretch.judge_by(reversed(conditions))
     return stretch
