@@ -7,6 +7,7 @@ two threads that begin it at once both are answered from what the first one pinn
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import copysign
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,7 @@ Json = Any
 MOST_SESSIONS = 10_000
 TURNS_PER_SESSION = 8
 _ANSWERS_PER_TURN = 8
+_HOLDERS = (list, dict, tuple, Mapping)
 
 
 class CacheStatistics(NamedTuple):
@@ -104,13 +106,35 @@ def alike(one: Mapping[str, Json], other: Mapping[str, Json]) -> bool:
 
 
 def same(value: Json, other: Json) -> bool:
-    """Tell whether two JSON values are the same, type and all."""
+    """Tell whether two values are the same to a rule, type and all; 0.0 is not -0.0."""
     kind = type(value)
     if kind is not type(other):
         return False
-    if kind is list:
+    if kind is str or kind is int:
+        return bool(value == other)
+    if isinstance(value, list | tuple):
         return len(value) == len(other) and all(map(same, value, other))
-    return alike(value, other) if kind is dict else bool(value is other or value == other)
+    if isinstance(value, Mapping):
+        return alike(value, other)
+    if kind is float and value == other == 0.0:
+        return copysign(1.0, value) == copysign(1.0, other)
+    return bool(value is other or value == other)
+
+
+def copied(attributes: Mapping[str, Json]) -> dict[str, Json]:
+    """Copy attributes, and what is in them, so that their owner can go on changing them."""
+    copy = dict(attributes)
+    for name, value in copy.items():
+        if isinstance(value, _HOLDERS):
+            copy[name] = _copied(value)
+    return copy
+
+
+def _copied(value: Json) -> Json:
+    if isinstance(value, Mapping):
+        return copied(value)
+    items = [_copied(item) for item in value] if isinstance(value, list | tuple) else value
+    return tuple(items) if isinstance(value, tuple) else items
 
 
 class Record:
@@ -193,11 +217,13 @@ class Memo:
         if pin is not None and self._holds(pin):
             return pin
         with self._beginning:
-            other = record.turns.get(turn_id)
-            if other is not None and other is not pin and self._holds(other):
-                return other  # another thread has just begun the turn
-            record.turns[turn_id] = new
-        return new
+            # Those who begin the next turn do not wait for the lock: of them and us, one is first.
+            pin = record.turns.setdefault(turn_id, new)
+            if pin is not new and not self._holds(pin):
+                pin = record.turns[turn_id] = new
+            if len(record.turns) > TURNS_PER_SESSION:
+                record.trim()
+            return pin
 
     def _holds(self, pin: Pin) -> bool:
         return pin.epoch == self.epoch and self.clock() < pin.until

@@ -11,7 +11,7 @@ from time import time_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from consumers.memo import TURNS_PER_SESSION, Pin, Question, Record, alike, same
+from consumers.memo import TURNS_PER_SESSION, Pin, Question, Record, alike, copied, same
 from ledger.clock import Instant
 from ledger.plan import Plan
 from ledger.resolve import Resolution, resolve
@@ -93,7 +93,7 @@ class Session:
                 answer := self._next(quick, turn_id, attributes)
             ) is not None:
                 return answer
-        kept = dict(attributes) if attributes else NO_ATTRIBUTES
+        kept = copied(attributes) if attributes else NO_ATTRIBUTES
         return self._turn(turn_id, Question(turn_id, kept, at, explain))
 
     def _next(
@@ -291,5 +291,5 @@ def _kept(context: Context) -> Context:
         context.experiment_id,
         context.variation,
         dict(context.experiments),
-        dict(context.attributes),
+        copied(context.attributes),
     )

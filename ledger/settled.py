@@ -53,6 +53,7 @@ Outcome = tuple[Mapping[str, Json], Reason]
 BROKEN: Outcome = (NO_ATTRIBUTES, Reason.DEFAULT)
 """What some open conditions lead to: a rule between levers is broken."""
 _MOST_OUTCOMES = 64
+_NAMED = frozenset({"session_id", "world_id", "adventure_id", "experiment_id", "variation"})
 _NAMED_UNITS = frozenset({"session_id", "world_id", "adventure_id"})
 _REASONS = [
     Reason.SPLIT
@@ -315,10 +316,12 @@ class Settled:
     ) -> Resolution:
         """Answer by which of the open conditions are met: few combinations of them ever are."""
         bindings = self._bindings.copy()
-        if turn_id is not None:
-            bindings["turn_id"] = turn_id
         if attributes:
             bindings.update(plan.common.catalog.read_attributes(attributes))
+            if not _NAMED.isdisjoint(attributes):
+                _name(bindings, self.context)
+        if turn_id is not None:
+            bindings["turn_id"] = turn_id
         if self._reads_at:
             bindings["at"] = Timestamp(at)
         met = 0
@@ -360,6 +363,12 @@ def turned(context: Context, turn_id: int | None, attributes: Mapping[str, Json]
 def _bindings(catalog: Catalog, context: Context) -> dict[str, object]:
     attributes = context.attributes
     bindings: dict[str, object] = {**catalog.read_attributes(attributes)} if attributes else {}
+    _name(bindings, context)
+    return bindings
+
+
+def _name(bindings: dict[str, object], context: Context) -> None:
+    """Put in what the context itself says: it goes before attributes of the same names."""
     bindings["session_id"] = context.session_id
     if context.turn_id is not None:
         bindings["turn_id"] = context.turn_id
@@ -371,4 +380,3 @@ def _bindings(catalog: Catalog, context: Context) -> dict[str, object]:
         bindings["experiment_id"] = context.experiment_id
     if context.variation is not None:
         bindings["variation"] = context.variation
-    return bindings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -137,7 +138,17 @@ def test_threads_that_begin_a_turn_at_once_agree() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [(1, True), (1, 1.0), (0, False), ([1], [True]), ({"a": 1}, {"a": 1.0}), ("1", 1)],
+    [
+        (1, True),
+        (1, 1.0),
+        (0, False),
+        (0.0, -0.0),
+        ([1], [True]),
+        ((1,), (1.0,)),
+        ({"a": 1}, {"a": 1.0}),
+        (MappingProxyType({"a": 1}), MappingProxyType({"a": 1.0})),
+        ("1", 1),
+    ],
 )
 def test_what_a_rule_can_tell_apart_is_not_alike(one: Any, other: Any) -> None:
     assert not alike({"x": one}, {"x": other})

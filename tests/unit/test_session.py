@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from consumers.answers import Answers, Exposure, NotReady
+from consumers.memo import TURNS_PER_SESSION
 from consumers.session import Session
 from ledger.catalog import Catalog, shipped_catalog
 from ledger.events import ExperimentStarted, ShadowStarted
@@ -99,6 +100,13 @@ def test_an_attribute_of_a_turn_goes_before_the_sessions(game: Game) -> None:
     assert session.turn(3).values[QUOTA] == 9
 
 
+def test_an_attribute_never_stands_for_what_the_context_says(game: Game) -> None:
+    rules = {"include": 'session_id == "other" || turn_id == 99'}
+    game.set(5, "global", "global", payload={QUOTA: 7}, targeting=rules)
+    session = game.session()
+    assert session.turn(1, {"session_id": "other", "turn_id": 99}).values[QUOTA] == 5
+
+
 def test_a_rollout_can_go_by_what_varies(game: Game) -> None:
     game.set(2, "world", "w1", payload={QUOTA: 9}, rollout={"percentage": 50, "unit": "guild"})
     session = game.session()
@@ -115,6 +123,24 @@ def test_what_the_caller_does_to_the_attributes_changes_nothing(game: Game) -> N
     attributes["gold"] = 50
     assert session.turn(1, attributes).values[QUOTA] == 9
     assert session.turn(1, {"gold": 5}) == first
+
+
+def test_what_the_caller_does_inside_an_attribute_is_seen(game: Game) -> None:
+    rules = {"include": "size(party) == 2"}
+    game.set(5, "global", "global", payload={QUOTA: 7}, targeting=rules)
+    party = ["a"]
+    context = Context("s", attributes={"party": party})
+    game.answers.ask(context._replace(turn_id=1), None, explain=False, pin=None)
+    party.append("b")
+    answer = game.answers.ask(context._replace(turn_id=2), None, explain=False, pin=None)
+    assert answer.values[QUOTA] == 7
+
+
+def test_turns_are_forgotten_however_they_are_asked(game: Game) -> None:
+    session = game.session()
+    for turn_id in range(0, 1000, 10):
+        session.turn(turn_id, explain=True)
+    assert len(game.answers.memo.record("s").turns) <= TURNS_PER_SESSION
 
 
 def test_a_window_opens_between_two_turns(game: Game) -> None:
