@@ -68,7 +68,10 @@ class Answers:
         """Answer from another version from now on."""
         before, self.plan = self.plan, plan
         common = plan.common
-        self.careful = not self.enabled or bool(common.immediate or common.fallbacks)
+        careful = not self.enabled or bool(common.immediate or common.fallbacks)
+        if careful is not self.careful:
+            self.careful = careful
+            self.memo.renew()  # no handle repeats what it had before
         if before is not None and before.kills != plan.kills:
             self.memo.end_turns()
 

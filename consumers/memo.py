@@ -167,6 +167,12 @@ class Record:
         for earliest in list(self.turns)[: TURNS_PER_SESSION // 2]:
             self.turns.pop(earliest, None)
 
+    def clear(self) -> None:
+        """Forget all, also for those who still hold it."""
+        self.turns.clear()
+        self.exposed.clear()
+        self.pin = self.latest = None
+
     def earliest_end(self) -> float | None:
         """Tell until when the oldest turn kept is kept."""
         return min((pin.until for pin in list(self.turns.values())), default=None)
@@ -177,7 +183,7 @@ class Memo:
 
     Who asks is in the young one; when that is half of all there may be, it becomes the old one,
     and the old one goes. So those that were asked least recently go, and nothing is moved about
-    while a session is found.
+    while a session is found. Whoever holds a record looks it up again in another `generation`.
     """
 
     def __init__(
@@ -189,6 +195,7 @@ class Memo:
         self.ttl = ttl
         self.clock = clock
         self.epoch = 0
+        self.generation = 0
         self.hits = 0
         self.misses = 0
         self._largest_size = largest_size
@@ -206,6 +213,7 @@ class Memo:
             self._young[session_id] = found
             if 2 * len(self._young) >= self._largest_size:
                 self._old, self._young = self._young, {}
+                self.generation += 1
             return found
 
     def pin_turn(self, record: Record, turn_id: int, new: Pin) -> Pin:
@@ -243,14 +251,21 @@ class Memo:
     def forget(self, session_id: str) -> None:
         """Forget a session, and what it is pinned to."""
         with self._beginning:
-            self._young.pop(session_id, None)
-            self._old.pop(session_id, None)
+            for records in (self._young, self._old):
+                if (record := records.pop(session_id, None)) is not None:
+                    record.clear()
 
     def clear(self) -> None:
         """Forget all sessions."""
         with self._beginning:
             self.epoch += 1
             self._young, self._old = {}, {}
+            self.generation += 1
+
+    def renew(self) -> None:
+        """Have all handles look up anew what they are answered from."""
+        with self._beginning:
+            self.generation += 1
 
     def statistics(self) -> CacheStatistics:
         """Read how the memo fares."""

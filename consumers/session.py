@@ -40,6 +40,7 @@ class Session:
 
     __slots__ = (
         "_answers",
+        "_generation",
         "_latest",
         "_memo",
         "_quick",
@@ -58,6 +59,7 @@ class Session:
         self._answers = answers
         self._memo = answers.memo
         self._record = record
+        self._generation = -1
         self._varying = OF_A_TURN
         self._settled: tuple[Settled, ...] = ()
         self._latest: Pin | None = None
@@ -77,8 +79,9 @@ class Session:
         `attributes` are those that differ from turn to turn, in addition to the context's. The
         first answer settles what the turn is answered from; `at` is that instant by default.
         """
-        if at is None and not explain:
-            latest, memo = self._latest, self._memo
+        memo = self._memo
+        if at is None and not explain and self._generation == memo.generation:
+            latest = self._latest
             if (
                 latest is not None
                 and latest.turn_id == turn_id
@@ -145,6 +148,7 @@ class Session:
         """Resolve all levers outside any turn, from the newest version."""
         if not self._answers.enabled:
             return self._answers.off(at)
+        self._look_up()
         question = Question(None, attributes, at, explain)
         plan = self._answers.newest()
         answer = self._answer(plan, self._answers.instant(plan, at), question)
@@ -171,11 +175,19 @@ class Session:
 
     # --- Answering ---
 
+    def _look_up(self) -> None:
+        """Find what is kept of the session, where it may be another record by now."""
+        generation = self._memo.generation
+        if self._generation != generation:
+            self._latest = None
+            self._record = self._memo.record(self.context.session_id)
+            self._generation = generation
+
     def _turn(self, turn_id: int, question: Question) -> Resolution:
-        answers = self._answers
+        answers, memo = self._answers, self._memo
         if not answers.enabled:
             return answers.off(question.at)
-        memo = answers.memo
+        self._look_up()
         epoch = memo.epoch
         plan = answers.newest()
         at = answers.instant(plan, question.at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from consumers.answers import Answers, Exposure, NotReady
-from consumers.memo import TURNS_PER_SESSION
+from consumers.memo import MOST_SESSIONS, TURNS_PER_SESSION, Memo
 from consumers.session import Session
 from ledger.catalog import Catalog, shipped_catalog
 from ledger.events import ExperimentStarted, ShadowStarted
@@ -201,6 +201,28 @@ def test_a_session_that_is_forgotten_is_pinned_anew(game: Game) -> None:
 # --- When a lever's value applies ---
 
 
+@pytest.mark.parametrize("forget", [Memo.clear, lambda memo: memo.forget("s")])
+def test_what_is_forgotten_is_forgotten_for_handles_too(
+    game: Game, forget: Callable[[Memo], None]
+) -> None:
+    session = game.session(pin="session")
+    session.turn(1)
+    game.set(5, "session", "s", payload={QUOTA: 7})
+    forget(game.answers.memo)
+    assert session.turn(2).values[QUOTA] == 7
+    assert game.session(pin="session").turn(3).values[QUOTA] == 7
+
+
+def test_a_session_that_is_played_is_kept_among_many_others(game: Game) -> None:
+    session = game.session()
+    for turn_id in range(3 * MOST_SESSIONS):
+        game.answers.memo.record(f"other {turn_id}")
+        session.turn(turn_id)
+    game.set(5, "session", "s", payload={QUOTA: 7})
+    asked = PLAYER._replace(turn_id=turn_id)
+    assert game.answers.ask(asked, None, explain=False, pin=None).values[QUOTA] == 5
+
+
 def test_a_lever_for_sessions_waits_for_the_next_session() -> None:
     game = Game(**{TEMPO: {"apply_at": "session"}})
     game.set(1, "world", "w1", payload={TEMPO: 1.5, QUOTA: 6})
@@ -219,6 +241,14 @@ def test_an_immediate_lever_does_not_wait_for_the_turn() -> None:
     game.set(1, "session", "s", payload={TEMPO: 2.0, QUOTA: 7})
     answer = session.turn(1)
     assert (answer.values[TEMPO], answer.values[QUOTA]) == (2.0, 5)
+
+
+def test_a_lever_that_becomes_immediate_does_not_wait_for_the_turn(game: Game) -> None:
+    session = game.session()
+    assert [session.turn(1).values[QUOTA] for _ in range(2)] == [5, 5]
+    game.do(AdoptCatalog(catalog(**{QUOTA: {"apply_at": "immediate"}})))
+    game.set(5, "session", "s", payload={QUOTA: 7})
+    assert session.turn(1).values[QUOTA] == 7
 
 
 def test_an_explanation_tells_where_a_waiting_value_is_from() -> None:
