@@ -16,7 +16,7 @@ from ledger.clock import Instant
 from ledger.plan import Plan
 from ledger.resolve import Resolution, resolve
 from ledger.scopes import Context
-from ledger.settled import NO_ATTRIBUTES, OF_A_TURN, Settled, turned
+from ledger.settled import NO_ATTRIBUTES, OF_A_TURN, Settled, sealed, turned
 
 if TYPE_CHECKING:
     from consumers.answers import Answers
@@ -233,7 +233,8 @@ class Session:
     def _resolve(self, plan: Plan, at: Instant, question: Question) -> Resolution:
         turn_id, attributes = question.turn_id, question.attributes
         if question.explain:
-            return resolve(plan, turned(self.context, turn_id, attributes), at, explain=True)
+            context = turned(self.context, turn_id, attributes)
+            return sealed(resolve(plan, context, at, explain=True))
         return self._settle(plan, at, attributes).answer(plan, at, turn_id, attributes)
 
     def _settle(self, plan: Plan, at: Instant, attributes: Mapping[str, Json]) -> Settled:
@@ -255,7 +256,10 @@ class Session:
             context = turned(self.context, question.turn_id, question.attributes)
             return self._answers.shadow(plan, context, at, answer)
         if not question.explain and not self.pin and not plan.common.lasting:
-            self._quick = self._settled[0]
+            settled = self._settled[0]
+            # Else another turn may be in another variation, which has to be told.
+            told = settled.varying.isdisjoint(plan.common.units)
+            self._quick = settled if told else None
         return answer
 
     def _careful(self, answer: Resolution, question: Question) -> Resolution:

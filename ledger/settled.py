@@ -117,7 +117,9 @@ class Settled:
         self.varying = varying
         self.since, self.until = BEGINNING, END
         taking_part = plan.taking_part(context)
-        self.experiments = NO_VARIATIONS if taking_part is None else taking_part.variations()
+        self.experiments = (
+            NO_VARIATIONS if taking_part is None else MappingProxyType(taking_part.variations())
+        )
         self._failed = failed
         self._bindings = _bindings(common.catalog, context)
         self._units: dict[str, bytes | None] = {}
@@ -349,7 +351,15 @@ class Settled:
     def _resolved(
         self, plan: Plan, at: Instant, turn_id: int | None, attributes: Mapping[str, Json]
     ) -> Resolution:
-        return resolve(plan, turned(self.context, turn_id, attributes), at)
+        return sealed(resolve(plan, turned(self.context, turn_id, attributes), at))
+
+
+def sealed(answer: Resolution) -> Resolution:
+    """Let nobody change an answer that others are given too."""
+    return answer._replace(
+        values=MappingProxyType(answer.values),
+        experiments=MappingProxyType(answer.experiments),
+    )
 
 
 def turned(context: Context, turn_id: int | None, attributes: Mapping[str, Json]) -> Context:

@@ -296,10 +296,10 @@ def test_a_killed_gate_stays_shut_when_the_data_is_too_old() -> None:
 # --- Experiments and shadows ---
 
 
-def experiment(game: Game) -> None:
+def experiment(game: Game, **members: Json) -> None:
     from ledger.experiments import Experiment
 
-    data = {"experiment_id": "x", "variations": [{"name": "b", "weight": 1}]}
+    data = {"experiment_id": "x", "variations": [{"name": "b", "weight": 1}], **members}
     record(game, ExperimentStarted(Experiment.from_json(data)))
 
 
@@ -324,6 +324,24 @@ def test_an_exposure_is_told_once_for_a_session(game: Game) -> None:
     for turn in (2, 3, 3):
         assert game.session().turn(turn).values[QUOTA] == 9
     assert [(each.experiment, each.variation, each.turn_id) for each in told] == [("x", "b", 2)]
+
+
+def test_an_exposure_is_told_when_the_unit_changes_from_turn_to_turn(game: Game) -> None:
+    told: list[Exposure] = []
+    game.answers.listeners = (told.append,)
+    experiment(game, unit="guild", variations=[{"name": n, "weight": 1} for n in "ab"])
+    session = game.session()
+    drawn = [session.turn(n, {"guild": f"g{n}"}).experiments["x"] for n in range(20)]
+    assert {"a", "b"} == set(drawn) == {each.variation for each in told}
+
+
+@pytest.mark.parametrize("explain", [True, False])
+def test_nobody_changes_what_others_of_the_turn_are_given(game: Game, explain: bool) -> None:
+    experiment(game)
+    answer: Any = game.session().turn(1, explain=explain)
+    for shared in (answer.values, answer.experiments):
+        with pytest.raises(TypeError):
+            shared["x"] = "changed"
 
 
 def test_a_listener_that_fails_stops_nobody(game: Game, caplog: pytest.LogCaptureFixture) -> None:
