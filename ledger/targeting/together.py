@@ -27,7 +27,7 @@ Met = Callable[[Mapping[str, Json]], None]
 Ask = Callable[[Bindings, Met, Failed], bool]
 """Tells whether any rule holds."""
 
-_MOST_REMEMBERED = 1_024
+_MOST_REMEMBERED = 64  # of 64 rules each one takes 190 KB
 _ALL = """
 def ask(bindings, met, failed):
     any_is_met = False
