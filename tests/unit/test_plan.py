@@ -43,6 +43,7 @@ from tests.small_world import (
     GRID,
     LEVERS,
     PALETTES,
+    RULES,
     START,
     THEMES,
     WHO,
@@ -203,6 +204,32 @@ def test_a_session_whose_attributes_vary_is_answered_as_the_resolver_does(
         at = max(data.draw(st.sampled_from(GRID)), world.now)
         answer = answers.ask(context, at, explain=False, pin=None)
         assert bare(answer) == bare(resolve(world.live, context, at))
+
+
+SOMEWHERE = {"name": "n", "scope": "session", "scope_ref": "s2"}
+said = st.dictionaries(
+    st.sampled_from(["level", "guild", "session_id", "world_id"]),
+    st.sampled_from([11, "g2", "s1", "w1", None]),
+    min_size=1,
+)
+
+
+@given(st.lists(st.sampled_from(sorted(RULES)), min_size=1, max_size=4), st.lists(said, min_size=1))
+def test_a_handle_is_answered_as_the_resolver_does_whatever_a_turn_says(
+    rules: list[str], turns: list[dict[str, Json]]
+) -> None:
+    world = World()
+    for number, (rule, lever) in enumerate(zip(rules, LEVERS, strict=False)):
+        payload = {lever: world.live.catalog.kill_value(lever)}
+        content = {"payload": payload, "targeting": {"include": rule}}
+        world.record(_activated(IDS[number], {**SOMEWHERE, **content}))
+    answers = Answers(ttl=1e9)
+    answers.serve(world.plan)
+    session = answers.session(Context("s2"), None)
+    for turn, attributes in enumerate(turns):
+        answer = session.turn(turn, attributes, at=world.now)
+        asked = Context("s2", turn, attributes=attributes)
+        assert bare(answer) == bare(resolve(world.live, asked, world.now))
 
 
 @given(histories, st.sampled_from(WHO))
