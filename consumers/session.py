@@ -26,6 +26,8 @@ Pinning = Literal["session"]
 
 _new = tuple.__new__
 """What makes a named tuple, without looking at names."""
+_MOST_VARYING = 256
+"""Names that are remembered to vary; then it is learned anew."""
 _MOST_SETTLED = 3
 """From so many versions can a session be answered at a time: its turn's, its own, the newest."""
 
@@ -120,7 +122,7 @@ class Session:
         if attributes:
             if not attributes.keys() <= settled.varying:
                 return None
-            attributes = dict(attributes)
+            attributes = copied(attributes)
         if settled.complete:
             values, reason, drawn = settled.values, settled.reason, settled.experiments
             answer = _new(Resolution, (values, plan.position, at, reason, drawn, None, None))
@@ -242,7 +244,8 @@ class Session:
             if settled.holds(plan, at) and (not attributes or attributes.keys() <= settled.varying):
                 return settled
         if attributes:
-            self._varying = self._varying.union(attributes)
+            known = self._varying if len(self._varying) < _MOST_VARYING else OF_A_TURN
+            self._varying = known.union(attributes)
         settled = plan.settle(self.context, at, self._varying, self._answers.failed)
         self._settled = (settled, *self._settled[: _MOST_SETTLED - 1])
         return settled

@@ -92,6 +92,22 @@ def test_what_varies_is_learned(game: Game) -> None:
     assert [session.turn(n, {"gold": n}).values[QUOTA] for n in (2, 11, 3, 12)] == [5, 9, 5, 9]
 
 
+def test_what_changes_inside_an_attribute_of_a_turn_is_seen(game: Game) -> None:
+    game.set(2, "world", "w1", payload={QUOTA: 9}, targeting={"include": '"key" in bag'})
+    session = game.session()
+    bag: list[str] = []
+    assert [session.turn(turn, {"bag": bag}).values[QUOTA] for turn in (1, 2, 3)] == [5, 5, 5]
+    bag.append("key")
+    assert session.turn(3, {"bag": bag}).values[QUOTA] == 9
+
+
+def test_names_without_end_are_not_all_remembered(game: Game) -> None:
+    session = game.session()
+    for turn in range(1_000):
+        session.turn(turn, {f"name{turn}": 1})
+    assert len(session._varying) < 300
+
+
 def test_an_attribute_of_a_turn_goes_before_the_sessions(game: Game) -> None:
     game.set(2, "world", "w1", payload={QUOTA: 9}, targeting={"include": 'tier == "gold"'})
     session = game.session()
