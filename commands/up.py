@@ -153,5 +153,6 @@ def _invite(running: Running, console: Console) -> None:
     console.rule("Up")
     console.print(f"API       {running.url}/api/awf-liveops", highlight=False)
     console.print(f"its docs  {running.url}/docs", highlight=False)
+    console.print(f"Kafka     {running.kafka_bootstrap}", highlight=False)
     console.print(f"token     {running.token}", highlight=False)
     console.print("Ctrl-C stops it; the ledger is kept.")
