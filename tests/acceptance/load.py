@@ -1,4 +1,4 @@
-"""Operators who give commands over HTTP without a pause, whatever happens to the servers.
+"""Operators who give commands over HTTP, whatever happens to the servers.
 
 A command whose outcome did not arrive is repeated under the same key until one does. Each names
 its key as its reason, so that its events can be told in the ledger.
@@ -59,6 +59,7 @@ class Shared:
     repeats: int = 0
     done: int = 0
     position: int = 0
+    hurry: bool = False
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -97,8 +98,11 @@ class Operator:
         """Give commands until it is over."""
         weights, verbs = zip(*self._verbs, strict=True)
         with self._client:
-            while not self._shared.over.wait(self._rng.uniform(0, _THINKING_SECONDS)):
+            while not self._shared.over.wait(self._pause()):
                 self._rng.choices(verbs, weights)[0]()
+
+    def _pause(self) -> float:
+        return 0.0 if self._shared.hurry else self._rng.uniform(0, _THINKING_SECONDS)
 
     def _command(
         self, path: str, body: Mapping[str, Json], *, put_at: int | None = None
@@ -224,6 +228,15 @@ class Load:
     def position(self) -> int:
         """The last position that an operator has been told."""
         return self._shared.position
+
+    @contextmanager
+    def hurry(self) -> Iterator[None]:
+        """Have everybody work without a pause: something is always on its way."""
+        self._shared.hurry = True
+        try:
+            yield
+        finally:
+            self._shared.hurry = False
 
     def await_further(self, count: int, seconds: float = _BACK_SECONDS) -> None:
         """Wait until so many further commands have been carried out."""

@@ -59,8 +59,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(home: Path, life: int) -> None:
                 system = System(program, ready, client, working, player)
                 for _ in range(ROUNDS):
                     for victims in _groups(rng):
-                        working.await_further(rng.randrange(25))
-                        system.kill(victims)
+                        system.kill(victims, after=rng.randrange(40))
                         if rng.random() < CALM:
                             system.await_everybody()
                     system.await_everybody()
@@ -83,10 +82,12 @@ class System:
     working: Load
     player: Player
 
-    def kill(self, victims: list[str]) -> None:
-        """Kill parts; return once there are others in their places."""
-        _say(f"{time.monotonic():.1f} killing {' and '.join(victims)}")
-        killed = {name: self._kill(name) for name in victims}
+    def kill(self, victims: list[str], after: int) -> None:
+        """Kill parts after so many further commands; return when others are in their places."""
+        with self.working.hurry():
+            self.working.await_further(after)
+            _say(f"{time.monotonic():.1f} killing {' and '.join(victims)}")
+            killed = {name: self._kill(name) for name in victims}
         eventually(lambda: all(map(self._replaced, killed.items())), _BACK_SECONDS)
 
     def await_everybody(self) -> None:
