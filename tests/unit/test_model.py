@@ -648,9 +648,10 @@ def test_a_shadow_shows_beside_what_is(model: Model) -> None:
     model.revise("c", tempo(4.46), 1, 30)
     assert model.start_shadow("c", 40) == "ok"
     model.stop_shadow("c", 50)
-    beside = [model.resolve(6, PLAYER, at, shadow=True)[TEMPO] for at in (39, 40, 49, 50)]
+    instants = (39, 40, 49, 50)
+    beside = [model.resolve(6, PLAYER, instant, shadow=True)[TEMPO] for instant in instants]
     assert beside == [2.0, 4.46, 4.46, 2.0]
-    assert [at(model, instant) for instant in (39, 40, 49, 50)] == [2.0] * 4
+    assert [at(model, instant) for instant in instants] == [2.0] * 4
 
 
 def test_what_is_asked_of_shadows_in_vain(model: Model) -> None:
