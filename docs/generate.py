@@ -135,12 +135,23 @@ def cli_page() -> str:
     return "\n".join(lines)
 
 
-def _verbs(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=name, max_content_width=96, terminal_width=96)
-    yield name, command.get_help(context)
+def _verbs(
+    command: click.Command, verb: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
+    # Made with the parent's context and settings, as when it runs: click keeps a command's help
+    # option from the first time that anybody asks for it.
+    context = click.Context(
+        command,
+        parent,
+        verb,
+        max_content_width=96,
+        terminal_width=96,
+        **command.context_settings,
+    )
+    yield context.command_path, command.get_help(context)
     if isinstance(command, click.Group):
-        for verb in sorted(command.commands):
-            yield from _verbs(command.commands[verb], f"{name} {verb}")
+        for name in sorted(command.commands):
+            yield from _verbs(command.commands[name], name, context)
 
 
 def levers() -> str:
