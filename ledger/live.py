@@ -26,6 +26,12 @@ Json = Any
 
 CATALOG = "catalog"
 
+FOLD = 1
+"""The version of what events fold into: raise it with every change of that, or of a thing's form.
+
+What was folded and kept by an earlier version is then folded anew.
+"""
+
 
 class Origin(NamedTuple):
     """The event behind a fact: where it is in the ledger, when, by whom and why."""

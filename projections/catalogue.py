@@ -11,6 +11,7 @@ from projections import sql
 from projections.audit import AuditView
 from projections.configs import ConfigsView
 from projections.rebuild import RebuildUnderWay, rebuild
+from projections.timeline import TimelineView
 from projections.views import (
     OWNER,
     PROJECTOR,
@@ -27,7 +28,7 @@ from projections.views import (
     work_as,
 )
 
-VIEWS: tuple[View, ...] = (ConfigsView(), AuditView())
+VIEWS: tuple[View, ...] = (ConfigsView(), AuditView(), TimelineView())
 
 
 def install(url: str, views: Sequence[View] = VIEWS) -> None:

@@ -200,3 +200,86 @@ SELECT id, session_id, turn_id, resolved, liveops_instant(ts) AS ts, position,
  WHERE (position, id) > (%(position)s, %(id)s::uuid)
  ORDER BY position, id
  LIMIT %(limit)s;
+
+-- name: timeline_open
+SELECT thing, part, begins, ends, liveops_instant(begun_at) AS begun_at,
+       liveops_instant(ended_at) AS ended_at, body
+  FROM liveops_timeline
+ WHERE ends IS NULL AND (thing = ANY (%(things)s::text[]) OR part = ANY (%(parts)s::text[]));
+
+-- name: timeline_end
+UPDATE liveops_timeline t
+   SET ends = x.ends, ended_at = x.ended_at
+  FROM unnest(%(things)s::text[], %(ends)s::bigint[], %(ended_at)s::timestamptz[])
+       AS x (thing, ends, ended_at)
+ WHERE t.thing = x.thing AND t.ends IS NULL;
+
+-- name: timeline_prefix
+-- What held right after an event, and how far the view has come, as one snapshot shows them. The
+-- condition on the box is the one that the index answers; the others say the same exactly.
+SELECT reached.position, liveops_instant(reached.recorded_at), t.thing, t.part, t.begins, t.ends,
+       liveops_instant(t.begun_at), liveops_instant(t.ended_at), t.body
+  FROM (SELECT least(p.position, %(position)s) AS position,
+               (SELECT e.recorded_at FROM liveops_events e
+                 WHERE e.position = least(p.position, %(position)s)) AS recorded_at
+          FROM liveops_projections p
+         WHERE p.name = 'liveops_timeline' AND p.version = %(version)s
+       ) AS reached
+  LEFT JOIN LATERAL (
+           SELECT l.*
+             FROM unnest(%(parts)s::text[]) AS wanted (part)
+             JOIN liveops_timeline l
+               ON box(point(hashtext(l.part), l.begins),
+                      point(hashtext(l.part), coalesce(l.ends, 9007199254740992) - 1))
+                  && box(point(hashtext(wanted.part), reached.position),
+                         point(hashtext(wanted.part), reached.position))
+              AND l.part = wanted.part
+              AND l.begins <= reached.position
+              AND (l.ends IS NULL OR l.ends > reached.position)
+       ) AS t ON true;
+
+-- name: timeline_prefix_whole
+SELECT reached.position, liveops_instant(reached.recorded_at), t.thing, t.part, t.begins, t.ends,
+       liveops_instant(t.begun_at), liveops_instant(t.ended_at), t.body
+  FROM (SELECT least(p.position, %(position)s) AS position,
+               (SELECT e.recorded_at FROM liveops_events e
+                 WHERE e.position = least(p.position, %(position)s)) AS recorded_at
+          FROM liveops_projections p
+         WHERE p.name = 'liveops_timeline' AND p.version = %(version)s
+       ) AS reached
+  LEFT JOIN liveops_timeline t
+         ON box(point(hashtext(t.part), t.begins),
+                point(hashtext(t.part), coalesce(t.ends, 9007199254740992) - 1))
+            && box(point(-2147483648, reached.position), point(2147483647, reached.position))
+        AND t.begins <= reached.position
+        AND (t.ends IS NULL OR t.ends > reached.position);
+
+-- name: timeline_between
+SELECT t.thing, t.part, t.begins, t.ends, liveops_instant(t.begun_at) AS begun_at,
+       liveops_instant(t.ended_at) AS ended_at, t.body
+  FROM unnest(%(parts)s::text[]) AS wanted (part)
+ CROSS JOIN LATERAL (
+           SELECT *
+             FROM liveops_timeline l
+            WHERE box(point(hashtext(l.part), l.begins),
+                      point(hashtext(l.part), coalesce(l.ends, 9007199254740992) - 1))
+                  && box(point(hashtext(wanted.part), %(first)s::bigint),
+                         point(hashtext(wanted.part), %(last)s::bigint))
+              AND l.part = wanted.part
+              AND l.begins <= %(last)s
+              AND (l.ends IS NULL OR l.ends > %(first)s)
+              AND (l.levers = '{{}}' OR %(levers)s::text[] IS NULL OR l.levers && %(levers)s::text[])
+       ) AS t
+ ORDER BY t.begins, t.thing;
+
+-- name: timeline_whole_between
+SELECT t.thing, t.part, t.begins, t.ends, liveops_instant(t.begun_at) AS begun_at,
+       liveops_instant(t.ended_at) AS ended_at, t.body
+  FROM liveops_timeline t
+ WHERE box(point(hashtext(t.part), t.begins),
+           point(hashtext(t.part), coalesce(t.ends, 9007199254740992) - 1))
+       && box(point(-2147483648, %(first)s::bigint), point(2147483647, %(last)s::bigint))
+   AND t.begins <= %(last)s
+   AND (t.ends IS NULL OR t.ends > %(first)s)
+   AND (t.levers = '{{}}' OR %(levers)s::text[] IS NULL OR t.levers && %(levers)s::text[])
+ ORDER BY t.begins, t.thing;

@@ -35,6 +35,7 @@ TABLES = [
     "liveops_freezes",
     "liveops_projections",
     "liveops_snapshots",
+    "liveops_timeline",
 ]
 READERS = ["liveops_reader", "liveops_writer", "liveops_projector"]
 NOT_PROJECTORS = ["liveops_reader", "liveops_writer", "liveops_owner"]
