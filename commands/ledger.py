@@ -180,8 +180,10 @@ class Ledger:
     def live_at(self, position: int, *, start: Live | None = None) -> Live:
         """Fold the prefix that ends at a position; raises NotFound beyond the head.
 
-        `start` is an earlier prefix, folded; it is left as it is.
+        `start` is that prefix or an earlier one, folded; it is left as it is.
         """
+        if start is not None and start.position == position:
+            return start
         self._refuse_beyond_head(position)
         onto = Live() if start is None else start.copy()
         events = self.store.stream(after=onto.position, upto=position)

@@ -118,7 +118,7 @@ class Questions:
     def repeat(self, token: str) -> Answer:
         """Repeat the answer that carried a token."""
         question = pinned(token)
-        live = self.prefixes.at(question.position)
+        live = self.prefixes.at(question.position, question.context.context())
         if question.at < live.recorded_at:
             raise DamagedToken
         return self._answer(question, live)
@@ -128,17 +128,19 @@ class Questions:
         live, default = self._prefix(question)
         at = default if question.at is None else question.at
         if at < live.recorded_at:
-            live = self.prefixes.at(self._ledger.store.position_at(at))
+            position = self._ledger.store.position_at(at)
+            live = self.prefixes.at(position, question.context.context())
         return live, at
 
     def _prefix(self, question: Question) -> tuple[Live, Instant]:
         """Find the prefix that is asked of, and the instant that it is asked for."""
+        context = question.context.context()
         if question.position is not None:
-            live = self.prefixes.at(question.position)
+            live = self.prefixes.at(question.position, context)
             return live, live.recorded_at
         if question.as_of is not None:
             head = self._ledger.store.close_instant(question.as_of)
-            return self.prefixes.at(head.position), question.as_of
+            return self.prefixes.at(head.position, context), question.as_of
         live = self.prefixes.newest()
         return live, self._ledger.now(live.recorded_at)
 

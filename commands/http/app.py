@@ -93,15 +93,15 @@ def _desk(ledger: Ledger, settings: Settings, views: Views | None) -> Desk:
         views = Views(settings.database_url.get_secret_value())
     return Desk(
         ledger=ledger,
-        questions=Questions(ledger, _prefixes(ledger, settings), enabled=settings.enabled),
+        questions=Questions(ledger, _prefixes(ledger, settings, views), enabled=settings.enabled),
         settings=settings,
         authority=Authority(settings.admin_token.get_secret_value().strip()),
         views=views,
     )
 
 
-def _prefixes(ledger: Ledger, settings: Settings) -> Prefixes:
-    return Prefixes(ledger, ttl=settings.resolver_cache_ttl_ms / 1000)
+def _prefixes(ledger: Ledger, settings: Settings, views: Views) -> Prefixes:
+    return Prefixes(ledger, views.past, ttl=settings.resolver_cache_ttl_ms / 1000)
 
 
 @asynccontextmanager

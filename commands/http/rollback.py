@@ -110,7 +110,7 @@ def _target(desk: Desk, body: RollBackBody) -> Live:
     if position is None:
         assert body.timestamp is not None  # noqa: S101 - one of the two is named
         position = desk.ledger.store.close_instant(body.timestamp).position
-    return desk.questions.prefixes.at(position)
+    return desk.questions.prefixes.whole(position)
 
 
 def _carried_out(desk: Desk, outcome: Outcome) -> _Planned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,8 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.errors import LedgerUnavailable
+from ledger.live import Live
+from projections.timeline import prefix_at
 from projections.views import Connection, Standing, standings
 
 _TIMEOUT = 5.0
@@ -60,6 +62,18 @@ class Views:
         with self.connection() as connection:
             found = standings(connection).get(view)
         return 0 if found is None else found.position
+
+    def past(self, position: int, parts: Collection[str] | None) -> Live | None:
+        """Read what held right after an event, or after the timeline's last one if that is earlier.
+
+        Some parts of it (`ledger.parts`), or all. None where there is no timeline of this version.
+        """
+        with self.connection() as connection:
+            try:
+                found = prefix_at(connection, position, parts)
+            except psycopg.errors.UndefinedTable:
+                return None
+        return None if found is None else found.live()
 
 
 def _as_reader(connection: psycopg.Connection[Any]) -> None:
