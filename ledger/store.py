@@ -174,6 +174,10 @@ class LedgerStore:
         """Return at most `limit` events after a position, in order."""
         return self._events("events_after", after=after, upto=None, limit=limit)
 
+    def events_of(self, stream: UUID, upto: int) -> list[Stored]:
+        """Return the events of one stream through a version, in order."""
+        return self._events("events_of_stream", stream=stream, upto=upto)
+
     def stream(
         self, *, after: int = 0, upto: int | None = None, batch: int = 5000
     ) -> Iterator[Stored]:

@@ -327,25 +327,18 @@ def read_history(config_id: UUID, desk: AtLedger) -> Response:
     with desk.ledger.current() as state:
         config = state.config(config_id)
         position, versions = state.live.position, state.versions[config_id]
+    events = desk.ledger.store.events_of(config_id, versions)
     content = b'{"config_id":"%s","revisions":%s,"activations":%s,"events":[%s]}' % (
         str(config_id).encode(),
         _array(map(_revision_view, config.revisions)),
         _array(map(_activation, config.history)),
-        b",".join(_envelopes(desk.ledger, config, versions)),
+        b",".join(stored.envelope() for stored in events),
     )
     return written(content, position=position, tag=config.latest.number)
 
 
 def _array(views: Iterable[answers.Answer]) -> bytes:
     return b"[%s]" % b",".join(view.model_dump_json(exclude_unset=True).encode() for view in views)
-
-
-def _envelopes(ledger: Ledger, config: Config, versions: int) -> Iterable[bytes]:
-    for stored in ledger.store.stream(after=config.created.position - 1):
-        if stored.stream == config.config_id:
-            yield stored.envelope()
-            if stored.version == versions:
-                return
 
 
 def _view(ledger: Ledger, state: State, config: Config) -> answers.Config:

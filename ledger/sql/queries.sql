@@ -48,6 +48,12 @@ SELECT request_digest
  ORDER BY position
  LIMIT 1;
 
+-- name: events_of_stream
+SELECT position, recorded_at, originator_id, originator_version, topic, state
+  FROM liveops_events
+ WHERE originator_id = %(stream)s AND originator_version <= %(upto)s
+ ORDER BY originator_version;
+
 -- name: listen
 LISTEN liveops_events;
 
