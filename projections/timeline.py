@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
+from ledger.catalog import Catalog
 from ledger.clock import Instant
 from ledger.events import (
     CatalogAdopted,
@@ -29,7 +31,7 @@ from ledger.events import (
     Recorded,
     Unfrozen,
 )
-from ledger.live import FOLD, Live, assemble, evolve_live, thing
+from ledger.live import FOLD, Live, Origin, assemble, evolve_live, thing
 from ledger.parts import part_of
 from projections import sql
 from projections.views import Connection, Cursor, add_rows, ask_page, stamp
@@ -188,8 +190,19 @@ class Prefix(NamedTuple):
 
     def live(self) -> Live:
         """Put it together."""
-        values = (span.value() for span in self.spans)
-        return assemble(self.position, self.recorded_at, values)
+        others = (span.value() for span in self.spans if span.part != "catalog")
+        live = assemble(self.position, self.recorded_at, others)
+        for span in self.spans:
+            if span.part == "catalog":
+                live.catalog, live.catalog_origin = _catalog(span.body)
+        return live
+
+
+# A catalog takes longer to read than all the rest that an answer needs, and seldom changes.
+@lru_cache(maxsize=8)
+def _catalog(body: bytes) -> tuple[Catalog, Origin | None]:
+    live = assemble(0, 0, [orjson.loads(body)])
+    return live.catalog, live.catalog_origin
 
 
 def prefix_at(
