@@ -1,7 +1,9 @@
 """`liveops_audit`: one row for every event: who did what, where, why, and what it changed.
 
 `diff` says for each member what stood `before` and `after`. What stood before is looked up in the
-ledger itself, so that the view needs no other table and starts anywhere.
+ledger itself, so that the view needs no other table and starts anywhere. An entry is found by the
+levers that it concerns: those of its own config, those that differ between two catalogs, and those
+that configs set in an experiment which it starts, changes or stops.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from ledger.experiments import Experiment
 from ledger.live import Activation, Origin
 from ledger.scopes import Place, Scope
 from projections import sql
-from projections.views import Cursor, add_rows, stamp
+from projections.views import Cursor, add_rows, as_json, plain, stamp
 
 Json = Any
 
@@ -68,6 +70,11 @@ ACTIONS: Mapping[type[Event], str] = {
 }
 """The action by which an event is filed: the verb of the command that leads to it."""
 
+EXPERIMENTING = tuple(
+    ACTIONS[kind] for kind in (ExperimentStarted, ExperimentChanged, ExperimentStopped)
+)
+"""The actions that concern an experiment."""
+
 _WRITING = (ConfigCreated, ConfigRevised, CatalogAdopted)
 _ENDING = (ConfigDeactivated, ConfigArchived)
 _LIVING = (ConfigActivated, ConfigRolledBack, RolloutChanged, *_ENDING)
@@ -80,8 +87,12 @@ class AuditView:
     """The view `liveops_audit`."""
 
     name = "liveops_audit"
-    version = 1
-    tables: tuple[str, ...] = ("liveops_audit", "liveops_audit_levers")
+    version = 2
+    tables: tuple[str, ...] = (
+        "liveops_audit",
+        "liveops_audit_levers",
+        "liveops_audit_experiments",
+    )
     schema = sql.read("audit.sql")
 
     def apply(self, cursor: Cursor, batch: Sequence[Recorded]) -> None:
@@ -89,11 +100,24 @@ class AuditView:
         past = _past(cursor, batch)
         rows = []
         for recorded in batch:
-            rows.append(_row(recorded, _entry(past, recorded)))
+            entry = _entry(past, recorded)
+            rows.append(_row(recorded, entry))
             past.add(recorded)
+            past.add_setters(recorded, entry)
         add_rows(cursor, self.name, rows)
         span = {"first": batch[0].position, "last": batch[-1].position}
         cursor.execute(sql.queries()["audit_add_levers"], span)
+        if past.set_in:
+            _touch(cursor, past)
+
+
+def _touch(cursor: Cursor, past: _Past) -> None:
+    """File what happened to the batch's experiments under the levers that are set in them."""
+    if past.setters:
+        parameters = {"rows": as_json(list(past.setters.values()))}
+        cursor.execute(sql.queries()["audit_set_in_experiments"], parameters)
+    concerned = {"experiments": list(map(plain, past.set_in)), "actions": list(EXPERIMENTING)}
+    cursor.execute(sql.queries()["audit_touch_levers"], concerned)
 
 
 # --- What stood before ---
@@ -109,6 +133,9 @@ class _Past:
     archived: set[UUID] = field(default_factory=set)
     experiments: dict[str, Experiment] = field(default_factory=dict)
     catalog: Catalog | None = None
+    set_in: dict[str, set[str]] = field(default_factory=dict)
+    """The levers that configs have set in each of the batch's experiments."""
+    setters: dict[tuple[str, str, UUID], dict[str, Json]] = field(default_factory=dict)
 
     def add(self, recorded: Recorded) -> None:
         """Go past an event."""
@@ -144,6 +171,22 @@ class _Past:
             case ExperimentStopped():
                 self.experiments.pop(event.experiment_id, None)
 
+    def add_setters(self, recorded: Recorded, entry: _Entry) -> None:
+        """Take note that a config sets levers in an experiment."""
+        event, place = recorded.event, entry.place
+        if not isinstance(event, ConfigEvent) or place is None or place.scope != Scope.EXPERIMENT:
+            return
+        experiment = _experiment_of(place)
+        self.set_in.setdefault(experiment, set()).update(entry.levers)
+        for lever in entry.levers:
+            row = {
+                "experiment": experiment,
+                "lever": lever,
+                "config_id": event.config_id,
+                "position": recorded.position,
+            }
+            self.setters.setdefault((experiment, lever, event.config_id), row)
+
     def place(self, config_id: UUID) -> Place:
         """Tell where a config is set that the batch ends."""
         activation = self.activations.get(config_id)
@@ -154,6 +197,11 @@ def _began(
     event: ConfigActivated | ConfigRolledBack | RolloutChanged | ShadowStarted, recorded: Recorded
 ) -> Activation:
     return Activation(event.config_id, event.pinned, Origin.of(recorded))
+
+
+def _experiment_of(place: Place) -> str:
+    """Name the experiment that a place is, or is a variation of."""
+    return place.ref.partition(":")[0]
 
 
 def _experiment_id(event: _Experimenting) -> str:
@@ -181,7 +229,13 @@ def _past(cursor: Cursor, batch: Sequence[Recorded]) -> _Past:
             if row[0] < batch[0].position:
                 add(decode(*row))
     events = [r.event for r in batch if isinstance(r.event, _Experimenting)]
-    for experiment_id in sorted(set(map(_experiment_id, events))):
+    experiments = sorted(set(map(_experiment_id, events)))
+    past.set_in = {name: set() for name in experiments}
+    known = {plain(name): name for name in experiments}
+    cursor.execute(sql.queries()["audit_set_in"], {"experiments": list(known)})
+    for experiment, lever in cursor.fetchall():
+        past.set_in[known[experiment]].add(lever)
+    for experiment_id in experiments:
         # Nothing but a member can read so in stored bytes: inside a text, quotes are escaped.
         named = b'"experiment_id":' + orjson.dumps(experiment_id)
         before = {"stream": EXPERIMENTS_STREAM, "before": batch[0].position, "named": named}
@@ -226,7 +280,7 @@ def _entry(past: _Past, recorded: Recorded) -> _Entry:
             diff = {"killed": _change(not killed, killed)}
             return _Entry(diff, levers=(event.lever,), break_glass=event.break_glass)
         case ExperimentStarted() | ExperimentChanged() | ExperimentStopped():
-            return _experimented(past.experiments.get(_experiment_id(event)), event)
+            return _experimented(past, event)
         case CatalogAdopted():
             return _adopted(past.catalog, event.catalog)
     assert_never(event)
@@ -299,12 +353,15 @@ def _unshadowed(before: Activation) -> _Entry:
     )
 
 
-def _experimented(before: Experiment | None, event: _Experimenting) -> _Entry:
+def _experimented(past: _Past, event: _Experimenting) -> _Entry:
+    experiment_id = _experiment_id(event)
+    before = past.experiments.get(experiment_id)
     old = {} if before is None else before.to_json()
     new = {} if isinstance(event, ExperimentStopped) else event.experiment.to_json()
     return _Entry(
         _differences(old, new, nested=None),
-        Place(Scope.EXPERIMENT, _experiment_id(event)),
+        Place(Scope.EXPERIMENT, experiment_id),
+        tuple(sorted(past.set_in[experiment_id])),
         break_glass=event.break_glass,
     )
 
@@ -312,7 +369,9 @@ def _experimented(before: Experiment | None, event: _Experimenting) -> _Entry:
 def _adopted(before: Catalog | None, after: Catalog) -> _Entry:
     old, new = ({} if c is None else _by_lever(c) for c in (before, after))
     diff = _differences(old, new, nested="levers")
-    return _Entry(diff, levers=tuple(diff.get("levers", ())))
+    rules = [set() if c is None else set(c.rules) for c in (before, after)]
+    ruled = {lever for rule in rules[0] ^ rules[1] for lever in rule.levers}
+    return _Entry(diff, levers=tuple(sorted(ruled.union(diff.get("levers", ())))))
 
 
 def _by_lever(catalog: Catalog) -> dict[str, Json]:

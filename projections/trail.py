@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
@@ -37,24 +37,34 @@ class Audited:
     levers: list[str]
     break_glass: bool
     violations: list[Json]
+    through: list[UUID] | None = None
+    """Of an experiment's entry that concerns a lever: by which configs it does, the first ones."""
 
     def to_json(self) -> dict[str, Json]:
         """Write the entry as the API lists it."""
         written = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("id", "config_id", "actor", "correlation_id", "causation_id"):
             written[name] = None if written[name] is None else str(written[name])
-        return {**written, "ts": format_instant(self.ts)}
+        through = None if self.through is None else list(map(str, self.through))
+        return {**written, "ts": format_instant(self.ts), "through": through}
 
 
 class AuditFilters(TypedDict, total=False):
-    """What the trail can be narrowed by; None is no filter. From `since` until before `until`."""
+    """What the trail can be narrowed by; None is no filter. From `since` until before `until`.
+
+    `lever` finds what concerns it through an experiment or a catalog as well; `correlation_id`
+    finds all that one cause led to; `upto` is the last position that is listed.
+    """
 
     actor: UUID | None
     action: str | None
+    actions: Collection[str] | None
     lever: str | None
     scope: str | None
     scope_ref: str | None
     config_id: UUID | None
+    correlation_id: UUID | None
+    upto: int | None
     since: Instant | None
     until: Instant | None
 
@@ -81,15 +91,21 @@ def list_audit(
 
 def _values_of(filters: AuditFilters) -> dict[str, Any]:
     action, scope, lever = filters.get("action"), filters.get("scope"), filters.get("lever")
-    if action is not None and action not in ACTIONS.values():
-        raise ValueError(f"{action!r} is not an action")
+    actions = set(filters.get("actions") or ())
+    for named in {*actions, *([] if action is None else [action])} - set(ACTIONS.values()):
+        raise ValueError(f"{named!r} is not an action")
+    if action is None and len(actions) == 1:
+        (action,) = actions
     return {
         "actor": filters.get("actor"),
         "action": action,
+        "actions": sorted(actions) if len(actions) > 1 else None,
         "lever": None if lever is None else plain(lever),
         "scope": None if scope is None else Scope(scope).value,
         "scope_ref": filters.get("scope_ref"),
         "config_id": filters.get("config_id"),
+        "correlation_id": filters.get("correlation_id"),
+        "upto": filters.get("upto"),
         "since": stamp(filters.get("since")),
         "until": stamp(filters.get("until")),
     }
@@ -112,6 +128,8 @@ _FILTERS: Mapping[str, SQL] = {
     "scope": SQL("scope = %(scope)s::liveops_config_scope"),
     "scope_ref": SQL("scope_ref = %(scope_ref)s"),
     "config_id": SQL("config_id = %(config_id)s"),
+    "correlation_id": SQL("correlation_id = %(correlation_id)s"),
+    "upto": SQL("position <= %(upto)s"),
     "since": SQL(
         "position >= (SELECT a.position FROM liveops_audit a"
         " WHERE a.ts >= %(since)s::timestamptz ORDER BY a.ts LIMIT 1)"
@@ -137,16 +155,32 @@ _RANGES: Mapping[str, SQL] = {
 
 def _parts(filters: Mapping[str, Any], *, oldest_first: bool) -> Parts:
     named = [name for name in _FILTERS if filters.get(name) is not None]
-    led = _led_by(named)
+    several = filters.get("actions") is not None
+    led = None if several else _led_by(named)
     conditions = [_RANGES[name] if name == led else _FILTERS[name] for name in named]
     if filters.get("after") is not None:
         conditions.append(SQL("position > %(after)s" if oldest_first else "position < %(after)s"))
+    where = SQL(" AND ").join([SQL("true"), *conditions])
+    asked_for = filters.get("lever") is not None
+    return {
+        "entries": Identifier("liveops_audit"),
+        "conditions": where,
+        "order": _order(led, oldest_first=oldest_first),
+        "through": composed("audit_through", {}) if asked_for else SQL("NULL::uuid[]"),
+        **(_by_action(where, oldest_first=oldest_first) if several else {}),
+    }
+
+
+def _by_action(where: Composed, *, oldest_first: bool) -> Parts:
+    order = _order("action", oldest_first=oldest_first)
+    entries = composed("audit_of_actions", {"conditions": where, "order": order})
+    return {"entries": entries, "conditions": SQL("true")}
+
+
+def _order(led: str | None, *, oldest_first: bool) -> Composed:
     columns = [Identifier("liveops_audit", name) for name in (led, "position") if name]
     way = SQL(" ASC" if oldest_first else " DESC")
-    return {
-        "conditions": SQL(" AND ").join([SQL("true"), *conditions]),
-        "order": SQL(", ").join(column + way for column in columns),
-    }
+    return SQL(", ").join(column + way for column in columns)
 
 
 def _led_by(named: Sequence[str]) -> str | None:

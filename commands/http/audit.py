@@ -44,14 +44,23 @@ _COLUMNS = tuple(field.name for field in fields(Audited))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def _known_action(action: str) -> str:
-    if action not in ACTIONS.values():
-        raise ValueError(f"must be one of {', '.join(ACTIONS.values())}")
-    return action
+def _known_actions(text: str) -> str:
+    if not set(_listed(text)) <= set(ACTIONS.values()):
+        raise ValueError(f"must be of {', '.join(ACTIONS.values())}; several with commas between")
+    return text
 
 
-Action = Annotated[
-    str, AfterValidator(_known_action), Field(json_schema_extra={"enum": [*ACTIONS.values()]})
+def _listed(actions: str) -> list[str]:
+    return [action.strip() for action in actions.split(",")]
+
+
+Actions = Annotated[
+    str,
+    AfterValidator(_known_actions),
+    Field(
+        max_length=400,
+        description=f"one of {', '.join(ACTIONS.values())}; or several, with commas between",
+    ),
 ]
 
 
@@ -59,11 +68,16 @@ class AuditFilter(BaseModel):
     """Which entries to list, which page of them, and in which order."""
 
     actor: UUID | None = None
-    action: Action | None = None
-    lever: str | None = Field(None, max_length=200)
+    action: Actions | None = None
+    lever: str | None = Field(
+        None,
+        max_length=200,
+        description="also what concerns it through an experiment, a catalog or a rule",
+    )
     scope: Scope | None = None
     scope_ref: str | None = Field(None, max_length=256)
     config_id: UUID | None = None
+    correlation_id: UUID | None = Field(None, description="all that one cause led to")
     since: Moment | None = Field(None, description="recorded at this instant or later")
     until: Moment | None = Field(None, description="recorded before this instant")
     oldest_first: bool = False
@@ -71,12 +85,15 @@ class AuditFilter(BaseModel):
     limit: int | None = Field(None, ge=1, le=10_000, description="JSON: 50 unless told")
     format: Format | None = Field(None, description="instead of an Accept header")
 
-    def page(self, desk: Desk, after: int | None, limit: int) -> Page[Audited]:
-        """Read a page of the view."""
-        own = {"cursor", "limit", "format"}
+    def page(
+        self, desk: Desk, after: int | None, limit: int, upto: int | None = None
+    ) -> Page[Audited]:
+        """Read a page of the view, up to a position."""
+        own = {"cursor", "limit", "format", "action"}
         wanted = {name: value for name, value in self if name not in own}
+        wanted["actions"] = None if self.action is None else _listed(self.action)
         with desk.views.connection() as connection:
-            return list_audit(connection, **wanted, after=after, limit=limit)
+            return list_audit(connection, **wanted, upto=upto, after=after, limit=limit)
 
 
 @router.get(
@@ -91,9 +108,11 @@ def read_audit(
 ) -> Response:
     """Read the audit trail, the newest entries first unless told otherwise.
 
-    As JSON a page; as NDJSON or CSV every entry, streamed, unless there is a limit. It is read
-    from a view, which may be a moment behind the ledger: Ledger-Position tells where it is. In CSV
-    a text that a spreadsheet would take for a formula begins with an apostrophe.
+    As JSON a page; as NDJSON or CSV every entry up to Ledger-Position, streamed, unless there is a
+    limit. It is read from a view, which may be a moment behind the ledger: Ledger-Position tells
+    where it is. In CSV a text that a spreadsheet would take for a formula begins with an
+    apostrophe. `through` names, of an experiment's entry that a lever led to, the configs that
+    set the lever in it.
     """
     chosen = wanted_format(request, wanted.format, *Format)
     position = _position(desk, least)
@@ -103,8 +122,8 @@ def read_audit(
         following = None if page.next is None else cursor(PAGES, page.next)
         answer = {"entries": [entry.to_json() for entry in page.rows], "next": following}
         return written(orjson.dumps(answer), position=position)
-    entries = _all(desk, wanted, after)
-    lines = _lines(entries) if chosen is Format.NDJSON else _rows(entries)
+    pages = _all(desk, wanted, after, position)
+    lines = _lines(pages) if chosen is Format.NDJSON else _rows(pages)
     headers = {POSITION_HEADER: str(position)}
     return StreamingResponse(lines, 200, headers, MEDIA_TYPES[chosen])
 
@@ -120,40 +139,46 @@ def _position(desk: Desk, least: int) -> int:
     return position
 
 
-def _all(desk: Desk, wanted: AuditFilter, after: int | None) -> Iterator[Audited]:
+Pages = Iterator[Page[Audited]]
+
+
+def _all(desk: Desk, wanted: AuditFilter, after: int | None, upto: int) -> Pages:
     """Read page after page. The first is read at once, while a failure can still be told."""
     left = wanted.limit
-    first = wanted.page(desk, after, min(left or STREAMED_PAGE, STREAMED_PAGE))
-    return _following(desk, wanted, first, left)
+    first = wanted.page(desk, after, min(left or STREAMED_PAGE, STREAMED_PAGE), upto)
+    return _following(desk, wanted, first, left, upto)
 
 
 def _following(
-    desk: Desk, wanted: AuditFilter, page: Page[Audited], left: int | None
-) -> Iterator[Audited]:
+    desk: Desk, wanted: AuditFilter, page: Page[Audited], left: int | None, upto: int
+) -> Pages:
     while True:
-        yield from page.rows
+        yield page
         left = None if left is None else left - len(page.rows)
         if page.next is None or left == 0:
             return
-        page = wanted.page(desk, page.next, min(left or STREAMED_PAGE, STREAMED_PAGE))
+        page = wanted.page(desk, page.next, min(left or STREAMED_PAGE, STREAMED_PAGE), upto)
 
 
-def _lines(entries: Iterator[Audited]) -> Iterator[bytes]:
-    for entry in entries:
-        yield orjson.dumps(entry.to_json(), option=orjson.OPT_APPEND_NEWLINE)
+# A page at a time, as each piece of a stream is fetched by another thread.
+def _lines(pages: Pages) -> Iterator[bytes]:
+    for page in pages:
+        yield b"".join(
+            orjson.dumps(entry.to_json(), option=orjson.OPT_APPEND_NEWLINE) for entry in page.rows
+        )
 
 
-def _rows(entries: Iterator[Audited]) -> Iterator[str]:
+def _rows(pages: Pages) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(_COLUMNS)
-    for entry in entries:
-        values = entry.to_json()
-        writer.writerow([_cell(values[name]) for name in _COLUMNS])
+    for page in pages:
+        for entry in page.rows:
+            values = entry.to_json()
+            writer.writerow([_cell(values[name]) for name in _COLUMNS])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
-    yield buffer.getvalue()
 
 
 def _cell(value: Json) -> str:

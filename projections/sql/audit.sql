@@ -24,13 +24,27 @@ CREATE INDEX liveops_audit_action ON liveops_audit (action, position);
 CREATE INDEX liveops_audit_scope ON liveops_audit (scope, position);
 CREATE INDEX liveops_audit_ref ON liveops_audit (scope_ref, position);
 CREATE INDEX liveops_audit_config ON liveops_audit (config_id, position);
+CREATE INDEX liveops_audit_correlation ON liveops_audit (correlation_id, position);
+-- What an experiment went through, without the entries of the configs that are set in it.
+CREATE INDEX liveops_audit_of_none ON liveops_audit (scope_ref, position) WHERE config_id IS NULL;
 
 -- The levers of each entry once more: an array's index has no order, so that a page of a lever's
--- entries would cost as much as all of them.
+-- entries would cost as much as all of them. An experiment's entries are here under the levers too
+-- that a config came to set in it later in the same run.
 CREATE TABLE liveops_audit_levers (
     lever text NOT NULL,
     position bigint NOT NULL,
     PRIMARY KEY (lever, position)
 );
 
-SELECT liveops_protect('liveops_audit'), liveops_protect('liveops_audit_levers');
+-- Which configs have set a lever in an experiment or a variation of it, and by which event first.
+CREATE TABLE liveops_audit_experiments (
+    experiment text NOT NULL,
+    lever text NOT NULL,
+    config_id uuid NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (experiment, lever, config_id)
+);
+
+SELECT liveops_protect('liveops_audit'), liveops_protect('liveops_audit_levers'),
+       liveops_protect('liveops_audit_experiments');

@@ -177,14 +177,75 @@ SELECT lever, a.position
  WHERE a.position BETWEEN %(first)s AND %(last)s
  ORDER BY lever, a.position;
 
+-- name: audit_set_in
+-- The levers that configs have set in some experiments.
+SELECT experiment, lever
+  FROM liveops_audit_experiments
+ WHERE experiment = ANY (%(experiments)s::text[])
+ GROUP BY experiment, lever;
+
+-- name: audit_set_in_experiments
+INSERT INTO liveops_audit_experiments
+SELECT * FROM json_populate_recordset(NULL::liveops_audit_experiments, %(rows)s)
+    ON CONFLICT DO NOTHING;
+
+-- name: audit_touch_levers
+-- An experiment whose configs set a lever concerns it, be they drafted before it starts or while it
+-- runs; a run that was over by then it does not concern.
+INSERT INTO liveops_audit_levers (lever, position)
+SELECT x.lever, a.position
+  FROM (SELECT experiment, lever, min(position) AS position
+          FROM liveops_audit_experiments
+         WHERE experiment = ANY (%(experiments)s::text[])
+         GROUP BY experiment, lever
+       ) AS x
+  JOIN liveops_audit a
+    ON a.config_id IS NULL AND a.scope_ref = x.experiment
+   AND a.action = ANY (%(actions)s::liveops_audit_action[])
+ WHERE NOT EXISTS (
+           SELECT FROM liveops_audit s
+            WHERE s.config_id IS NULL AND s.scope_ref = x.experiment
+              AND s.action = 'stop_experiment'
+              AND s.position >= a.position AND s.position < x.position)
+    ON CONFLICT DO NOTHING;
+
 -- name: audit_page
 SELECT id, config_id, action::text, actor, diff, liveops_instant(ts) AS ts, position, reason,
        correlation_id, causation_id, scope::text, scope_ref, revision, levers, break_glass,
-       violations
-  FROM liveops_audit
+       violations, {through} AS through
+  FROM {entries}
  WHERE {conditions}
  ORDER BY {order}
  LIMIT %(limit)s;
+
+-- name: audit_of_actions
+-- A page of each action by itself, so that a rare one beside a frequent one costs no long walk.
+(SELECT of_one.*
+   FROM unnest(%(actions)s::liveops_audit_action[]) AS wanted (action)
+  CROSS JOIN LATERAL (
+            SELECT *
+              FROM liveops_audit
+             WHERE action BETWEEN wanted.action AND wanted.action
+               AND {conditions}
+             ORDER BY {order}
+             LIMIT %(limit)s
+        ) AS of_one) AS liveops_audit
+
+-- name: audit_through
+-- By which configs an experiment concerns a lever: those that set it there before its run was over,
+-- the first twenty.
+CASE WHEN config_id IS NULL AND scope = 'experiment'::liveops_config_scope THEN ARRAY(
+    SELECT x.config_id
+      FROM liveops_audit_experiments x
+     WHERE x.experiment = liveops_audit.scope_ref
+       AND x.lever = %(lever)s
+       AND NOT EXISTS (
+               SELECT FROM liveops_audit s
+                WHERE s.config_id IS NULL AND s.scope_ref = x.experiment
+                  AND s.action = 'stop_experiment'
+                  AND s.position >= liveops_audit.position AND s.position < x.position)
+     ORDER BY x.position, x.config_id
+     LIMIT 20) END
 
 -- name: snapshot_record
 INSERT INTO liveops_snapshots
@@ -283,3 +344,60 @@ SELECT t.thing, t.part, t.begins, t.ends, liveops_instant(t.begun_at) AS begun_a
    AND (t.ends IS NULL OR t.ends > %(first)s)
    AND (t.levers = '{{}}' OR %(levers)s::text[] IS NULL OR t.levers && %(levers)s::text[])
  ORDER BY t.begins, t.thing;
+
+-- name: tree_events
+SELECT position, liveops_instant(recorded_at), state
+  FROM liveops_events
+ WHERE position BETWEEN %(first)s AND %(last)s
+ ORDER BY position;
+
+-- name: tree_read
+SELECT t.level, t.tile, t.hashes
+  FROM unnest(%(levels)s::smallint[], %(tiles)s::bigint[]) AS wanted (level, tile)
+  JOIN liveops_tree t ON (t.level, t.tile) = (wanted.level, wanted.tile);
+
+-- name: tree_write
+INSERT INTO liveops_tree (level, tile, width, hashes)
+SELECT * FROM unnest(%(levels)s::smallint[], %(tiles)s::bigint[], %(widths)s::smallint[],
+                     %(hashes)s::bytea[])
+    ON CONFLICT (level, tile) DO UPDATE SET width = excluded.width, hashes = excluded.hashes;
+
+-- name: tree_size
+SELECT tile * 256 + width FROM liveops_tree WHERE level = 0 ORDER BY tile DESC LIMIT 1;
+
+-- name: checkpoints_add
+-- Whoever was first has signed the same text: Ed25519 leaves nothing to chance.
+INSERT INTO liveops_checkpoints (size, root, note) VALUES (%(size)s, %(root)s, %(note)s)
+    ON CONFLICT (size) DO UPDATE SET note = excluded.note
+ WHERE liveops_checkpoints.root = excluded.root AND liveops_checkpoints.note <> excluded.note;
+
+-- name: checkpoints_newest
+SELECT size, root, note, liveops_instant(signed_at) AS signed_at
+  FROM liveops_checkpoints
+ ORDER BY size DESC
+ LIMIT 1;
+
+-- name: checkpoints_covering
+SELECT size, root, note, liveops_instant(signed_at) AS signed_at
+  FROM liveops_checkpoints
+ WHERE size >= %(size)s
+ ORDER BY size
+ LIMIT 1;
+
+-- name: checkpoints_after
+SELECT size, root, note, liveops_instant(signed_at) AS signed_at
+  FROM liveops_checkpoints
+ WHERE size > %(after)s
+ ORDER BY size
+ LIMIT %(limit)s;
+
+-- name: log_keys
+SELECT vkey FROM liveops_log_keys ORDER BY since, vkey;
+
+-- name: log_keys_add
+INSERT INTO liveops_log_keys (vkey, since)
+SELECT vkey, %(since)s FROM unnest(%(vkeys)s::text[]) AS vkey
+    ON CONFLICT DO NOTHING;
+
+-- name: log_first_event
+SELECT state FROM liveops_events WHERE position = 1;

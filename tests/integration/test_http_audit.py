@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -66,6 +67,8 @@ def test_the_trail_tells_who_did_what_and_why(api: Api) -> None:
     [
         ({"actor": str(SYSTEM)}, [1]),
         ({"action": "create"}, [4, 2]),
+        ({"action": "create, activate"}, [4, 3, 2]),
+        ({"correlation_id": str(UUID(int=5))}, []),
         ({"lever": "SOFT_LOCK_HINT_FREQUENCY", "action": "create"}, [4]),
         ({"scope": "world"}, [3, 2]),
         ({"scope_ref": "adventure.tutorial"}, [4]),
@@ -167,6 +170,7 @@ def test_status_tells_how_far_the_views_are(api: Api) -> None:
     ("wanted", "pointer"),
     [
         ({"action": "destroy"}, "/action"),
+        ({"action": "create,destroy"}, "/action"),
         ({"actor": "me"}, "/actor"),
         ({"config_id": "1"}, "/config_id"),
         ({"since": "yesterday"}, "/since"),

@@ -263,6 +263,19 @@ Filter = Callable[[Audited], bool]
         (AuditFilters(actor=ACTOR), lambda row: row.actor == ACTOR),
         (AuditFilters(actor=UUID(int=1)), lambda _: False),
         (AuditFilters(action="rollback"), lambda row: row.action == "rollback"),
+        (AuditFilters(actions=["kill", "freeze"]), lambda row: row.action in ("kill", "freeze")),
+        (AuditFilters(actions=["kill"]), lambda row: row.action == "kill"),
+        (
+            AuditFilters(actions=["create", "revise"], lever=LEVERS[1], scope="world"),
+            lambda row: (
+                row.action in ("create", "revise")
+                and LEVERS[1] in row.levers
+                and row.scope == "world"
+            ),
+        ),
+        (AuditFilters(correlation_id=UUID(int=1)), lambda row: row.correlation_id.int == 1),
+        (AuditFilters(correlation_id=UUID(int=3)), lambda _: False),
+        (AuditFilters(upto=100), lambda row: row.position <= 100),
         (AuditFilters(lever=LEVERS[1]), lambda row: LEVERS[1] in row.levers),
         (AuditFilters(scope="world"), lambda row: row.scope == "world"),
         (AuditFilters(scope_ref="w2"), lambda row: row.scope_ref == "w2"),
@@ -292,15 +305,20 @@ def test_a_span_without_events_is_empty(shared: Shared, filters: AuditFilters) -
 
 @pytest.mark.parametrize("oldest_first", [False, True])
 @pytest.mark.parametrize("limit", [1, 7, 10_000])
-def test_pages_are_the_list(shared: Shared, oldest_first: bool, limit: int) -> None:
+@pytest.mark.parametrize("actions", [None, ["activate", "kill", "rollback"]])
+def test_pages_are_the_list(
+    shared: Shared, oldest_first: bool, limit: int, actions: list[str] | None
+) -> None:
     rows, after = list[Audited](), None
+    filters = AuditFilters(actions=actions)
     while True:
-        page = list_audit(shared[0], limit=limit, after=after, oldest_first=oldest_first)
+        page = list_audit(shared[0], limit=limit, after=after, oldest_first=oldest_first, **filters)
         rows.extend(page.rows)
         if page.next is None:
             break
         after = page.next
-    assert rows == sorted(everything(shared), key=lambda r: r.position, reverse=not oldest_first)
+    listed = [row for row in everything(shared) if not actions or row.action in actions]
+    assert rows == sorted(listed, key=lambda r: r.position, reverse=not oldest_first)
 
 
 def test_an_entry_is_written_as_json(shared: Shared) -> None:
