@@ -12,6 +12,7 @@ from projections.audit import AuditView
 from projections.configs import ConfigsView
 from projections.rebuild import RebuildUnderWay, rebuild
 from projections.timeline import TimelineView
+from projections.tree import TreeView
 from projections.views import (
     OWNER,
     PROJECTOR,
@@ -28,7 +29,7 @@ from projections.views import (
     work_as,
 )
 
-VIEWS: tuple[View, ...] = (ConfigsView(), AuditView(), TimelineView())
+VIEWS: tuple[View, ...] = (ConfigsView(), AuditView(), TimelineView(), TreeView())
 
 
 def install(url: str, views: Sequence[View] = VIEWS) -> None:

@@ -92,3 +92,22 @@ CREATE INDEX IF NOT EXISTS liveops_snapshots_turn ON liveops_snapshots (session_
 CREATE INDEX IF NOT EXISTS liveops_snapshots_position ON liveops_snapshots (position, id);
 
 SELECT liveops_protect('liveops_snapshots');
+
+-- Signed tree heads: what the log's keys have vouched for, so nothing that events could bring back.
+CREATE TABLE IF NOT EXISTS liveops_checkpoints (
+    size bigint PRIMARY KEY CHECK (size > 0),
+    root bytea NOT NULL CHECK (octet_length(root) = 32),
+    note text NOT NULL,
+    signed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+SELECT liveops_protect('liveops_checkpoints');
+
+-- The public keys of whoever has signed, each with the first checkpoint that it signed.
+CREATE TABLE IF NOT EXISTS liveops_log_keys (
+    vkey text PRIMARY KEY,
+    since bigint NOT NULL CHECK (since > 0),
+    added_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+SELECT liveops_protect('liveops_log_keys');

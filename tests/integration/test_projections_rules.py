@@ -30,12 +30,16 @@ from tests.integration.projecting import (
 
 TABLES = [
     "liveops_audit",
+    "liveops_audit_experiments",
     "liveops_audit_levers",
+    "liveops_checkpoints",
     "liveops_configs",
     "liveops_freezes",
+    "liveops_log_keys",
     "liveops_projections",
     "liveops_snapshots",
     "liveops_timeline",
+    "liveops_tree",
 ]
 READERS = ["liveops_reader", "liveops_writer", "liveops_projector"]
 NOT_PROJECTORS = ["liveops_reader", "liveops_writer", "liveops_owner"]
