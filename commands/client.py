@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 import httpx
@@ -65,6 +66,15 @@ class Api:
 
     def lines(self, path: str, *, accept: str, **query: Json) -> Iterator[str]:
         """Stream an answer line by line."""
+        with self.streamed(path, accept=accept, **query) as answer:
+            yield from answer.iter_lines()
+
+    @contextmanager
+    def streamed(self, path: str, *, accept: str, **query: Json) -> Iterator[httpx.Response]:
+        """Open an answer whose body is read as it comes, piece by piece.
+
+        Raises ApiUnreachable when it breaks off, while it is read too.
+        """
         asked = {name: value for name, value in query.items() if value is not None}
         try:
             with self._http.stream(
@@ -73,7 +83,7 @@ class Api:
                 if answer.is_error:
                     answer.read()
                     raise _problem(answer)
-                yield from answer.iter_lines()
+                yield answer
         except httpx.TransportError as error:
             raise ApiUnreachable(f"nothing answers at {self.url}: {error}") from error
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
+from rich.text import Text
 
-from commands.cli.talk import Desk, by, place, table, talking
+from commands.cli.talk import Desk, by, page, place, progress, table, talking
 
 Json = Any
 
@@ -17,27 +19,65 @@ _FEW = 3
 
 @click.command()
 @click.option("--actor", help="Only what this actor did.")
-@click.option("--action", help="Only this kind of event.")
-@click.option("--lever", help="Only what concerned this lever.")
+@click.option("--action", help="Only this kind of event, or these: kill,restore.")
+@click.option("--lever", help="Only what concerned this lever, also by experiment or catalog.")
 @click.option("--scope", help="Only this scope.")
 @click.option("--ref", "scope_ref", help="Only this ref.")
 @click.option("--config", "config_id", help="Only this config.")
+@click.option("--correlation", "correlation_id", help="Only what this one cause led to.")
 @click.option("--since", help="From this instant on.")
 @click.option("--until", help="Until just before this instant.")
+@click.option("--oldest-first", is_flag=True, default=None, help="The oldest entries first.")
 @click.option("--limit", type=int, help="At most so many entries.")
+@click.option("--cursor", help="Where a page ended: go on behind it.")
+@click.option(
+    "--export",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every entry to this file; `-` is standard output.",
+)
+@click.option("--format", "form", type=click.Choice(["ndjson", "csv"]), help="Of the export.")
 @talking
-def audit(desk: Desk, **wanted: Json) -> None:
+def audit(desk: Desk, file: Path | None, form: str | None, **wanted: Json) -> None:
     """List who did what, when and why."""
+    if file is not None:
+        _export(desk, file, form or ("csv" if file.suffix.lower() == ".csv" else "ndjson"), wanted)
+        return
+    if form is not None:
+        raise click.UsageError("--format is of an export: name its file by --export")
     desk.answer(
         desk.api.get("/audit", **wanted),
-        lambda answer: table(
-            map(_row, answer["entries"]), position="position", when="ts", what="what"
+        lambda answer: page(
+            answer,
+            table(map(_row, answer["entries"]), position="position", when="ts", what="what"),
+        ),
+    )
+
+
+def _export(desk: Desk, file: Path, form: str, wanted: Mapping[str, Json]) -> None:
+    from commands.download import STANDARD_OUTPUT, Downloaded, download
+
+    narrowed = any(value is not None for name, value in wanted.items() if name != "oldest_first")
+    with progress("audit") as show:
+
+        def report(made: Downloaded) -> None:
+            show(made.entries, None if narrowed else made.position)
+
+        done = download(desk.api, "/audit", file, form, query=wanted, report=report)
+    if file == STANDARD_OUTPUT:
+        return
+    desk.answer(
+        {"file": str(file), "format": form, **done._asdict()},
+        lambda answer: Text(
+            f"{answer['entries']} entries up to position {answer['position']} are in {file}"
         ),
     )
 
 
 def _row(entry: Mapping[str, Json]) -> dict[str, Json]:
-    lines = [_action(entry), entry["config_id"], by(entry)]
+    through = ", ".join(entry["through"] or ())
+    behind = f"through config {through}" if through else None
+    lines = [_action(entry), entry["config_id"], behind, by(entry)]
     return {**entry, "what": "\n".join(line for line in lines if line)}
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from textwrap import indent
 from typing import Any, NoReturn
@@ -178,6 +179,23 @@ def table(rows: Iterable[Mapping[str, Json]], **columns: str) -> Table:
     for row in rows:
         laid.add_row(*(_cell(row.get(member)) for member in columns.values()))
     return laid
+
+
+@contextmanager
+def progress(task: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show on standard error, if people see it, how far something is; yields what tells it.
+
+    It is told how many are done, and of how many, None where nobody knows.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    paper = Console(stderr=True)
+    with Progress(
+        *columns, TimeElapsedColumn(), console=paper, transient=True, disable=not paper.is_terminal
+    ) as bar:
+        line = bar.add_task(task, total=None)
+        yield lambda done, total: bar.update(line, completed=done, total=total)
 
 
 def members(answer: Mapping[str, Json]) -> Table:
