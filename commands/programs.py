@@ -67,11 +67,12 @@ def serve(settings: Settings) -> None:
 
 
 def project(settings: Settings) -> None:
-    """Keep the views in Postgres up with the ledger until told to stop."""
+    """Keep the views in Postgres up with the ledger until told to stop, and sign its tree."""
     from projections import runner
 
     serving = _Once()
     behind = {view.name for view in VIEWS}
+    stop = _stop_on_signal()
 
     def progress(made: Progress) -> None:
         if made.position >= made.head:
@@ -79,7 +80,28 @@ def project(settings: Settings) -> None:
         if not behind:
             serving()
 
-    runner.run(_database(settings), VIEWS, _stop_on_signal(), progress)
+    with _signing(settings, stop):
+        runner.run(_database(settings), VIEWS, stop, progress)
+
+
+@contextmanager
+def _signing(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Sign the tree's head beside what goes on, if there are keys to sign with."""
+    from commands.keys import read_keys
+    from projections import signing
+
+    keys = read_keys(settings.signing_keys)
+    if not keys:
+        yield
+        return
+    arguments = (_database(settings), keys, stop, settings.log_origin)
+    thread = threading.Thread(target=signing.run, args=arguments, name="signing")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def publish(settings: Settings, *, supervised: bool = False) -> None:
@@ -134,6 +156,19 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
     """Open the ledger for commands and questions."""
     with LedgerStore(_database(settings)) as store:
         yield Ledger(store, strict=settings.bounds_strict, frozen=settings.global_freeze)
+
+
+def log_origin(settings: Settings) -> str:
+    """Name the log of a ledger that has been migrated, as its checkpoints do."""
+    from projections.checkpoints import named_after
+
+    if settings.log_origin is not None:
+        return settings.log_origin
+    with LedgerStore(_database(settings), role="liveops_reader", pool_size=1) as store:
+        first = store.read(after=0, limit=1)
+    if not first:
+        raise NotConfigured("the ledger is empty, so its log has no name: set LIVEOPS_LOG_ORIGIN")
+    return named_after(first[0].state)
 
 
 def _database(settings: Settings) -> str:

@@ -19,6 +19,9 @@ READY_FILE = "ready.json"
 SUPERUSER_FILE = "superuser.url"
 """In the home folder: the embedded PostgreSQL for those who rebuild its views; mode 0600."""
 
+SIGNING_KEY_FILE = "signing.key"
+"""In the home folder: the key with which `liveops up` signs the log; mode 0600."""
+
 
 def default_home() -> Path:
     """Choose the folder for the embedded servers' data.
@@ -91,4 +94,15 @@ class Settings(BaseSettings):
     )
     admin_token: SecretStr | None = Field(
         None, description="the administrator's bearer token; `liveops up` makes one if unset"
+    )
+    signing_keys: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)] = Field(
+        (),
+        description="files of the keys that sign the log, separated by commas: each of them signs; "
+        "unset: `liveops up` makes one, and `liveops project` signs nothing",
+    )
+    log_origin: str | None = Field(
+        None,
+        pattern=r"^[^\s+]{1,200}$",
+        description="name of the log in its checkpoints, for good; unset: `liveops-ledger/` and "
+        "the id of the first event",
     )

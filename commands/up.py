@@ -6,10 +6,11 @@ import contextlib
 import secrets
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 
 import orjson
 from pydantic import SecretStr
@@ -21,6 +22,7 @@ from commands.embedded.broker import EmbeddedBroker
 from commands.embedded.logins import admit, kept_secret, prepare, write_private
 from commands.embedded.postgres import EmbeddedPostgres
 from commands.embedded.process import LOOPBACK, free_port
+from commands.keys import kept_key
 from commands.settings import READY_FILE, SUPERUSER_FILE, Settings
 from commands.supervisor import Child, Exit, Supervisor
 from commands.tour import GameService, Tour
@@ -66,14 +68,21 @@ def _start(settings: Settings, supervisor: Supervisor, port: int | None) -> Runn
         "LIVEOPS_KAFKA_BOOTSTRAP": kafka,
         "LIVEOPS_ADMIN_TOKEN": token,
     }
+    # Whoever can read the keys can sign anything: the others do not get to know where they are.
+    keys = {"LIVEOPS_SIGNING_KEYS": ",".join(map(str, _signing_keys(settings, database)))}
 
-    def child(name: str, verb: list[str], ready: Callable[[], bool] | None = None) -> Child:
+    def child(
+        name: str,
+        verb: list[str],
+        ready: Callable[[], bool] | None = None,
+        more: Mapping[str, str] = MappingProxyType({}),
+    ) -> Child:
         argv = [sys.executable, "-m", "commands", *verb]
         program = Child(
             name,
             argv,
             home=settings.home,
-            env=environment,
+            env={"LIVEOPS_SIGNING_KEYS": "", **environment, **more},
             ready=ready or (lambda: programs.SERVING in program.said()),
         )
         return program
@@ -81,7 +90,7 @@ def _start(settings: Settings, supervisor: Supervisor, port: int | None) -> Runn
     url = f"http://{LOOPBACK}:{port}"
     serve = ["serve", "--host", LOOPBACK, "--port", str(port)]
     supervisor.start(child("api", serve, lambda: _answers(port)))
-    supervisor.start(child("projector", ["project"]))
+    supervisor.start(child("projector", ["project"], more=keys))
     supervisor.start(child("publisher", ["publish", "--supervised"]), on_exit=[broken])
     return Running(url, token, database, kafka)
 
@@ -118,6 +127,13 @@ def _token(settings: Settings) -> str:
     if settings.admin_token is not None:
         return settings.admin_token.get_secret_value()
     return kept_secret(settings.home / "admin.token", lambda: secrets.token_urlsafe(32))
+
+
+def _signing_keys(settings: Settings, database: str) -> tuple[Path, ...]:
+    if settings.signing_keys:
+        return settings.signing_keys
+    given = settings.model_copy(update={"database_url": SecretStr(database)})
+    return (kept_key(settings.home, programs.log_origin(given)),)
 
 
 def _unless_taken(port: int) -> int:

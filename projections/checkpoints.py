@@ -70,4 +70,9 @@ def add_log_keys(connection: Connection, vkeys: list[str], since: int) -> None:
 def origin_of(connection: Connection) -> str | None:
     """Name the log after its first event; None while it is empty."""
     row = connection.execute(sql.queries()["log_first_event"], binary=True).fetchone()
-    return None if row is None else f"liveops-ledger/{orjson.loads(row[0])['event_id']}"
+    return None if row is None else named_after(row[0])
+
+
+def named_after(first_event: bytes) -> str:
+    """Name a log after the stored bytes of its first event: no other log has that one."""
+    return f"liveops-ledger/{orjson.loads(first_event)['event_id']}"
