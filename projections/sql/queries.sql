@@ -285,18 +285,25 @@ SELECT reached.position, liveops_instant(reached.recorded_at), t.thing, t.part, 
                  WHERE e.position = least(p.position, %(position)s)) AS recorded_at
           FROM liveops_projections p
          WHERE p.name = 'liveops_timeline' AND p.version = %(version)s
+        OFFSET 0  -- looked up once, not for each row
        ) AS reached
   LEFT JOIN LATERAL (
-           SELECT l.*
+           SELECT held.*
              FROM unnest(%(parts)s::text[]) AS wanted (part)
-             JOIN liveops_timeline l
-               ON box(point(hashtext(l.part), l.begins),
-                      point(hashtext(l.part), coalesce(l.ends, 9007199254740992) - 1))
-                  && box(point(hashtext(wanted.part), reached.position),
-                         point(hashtext(wanted.part), reached.position))
-              AND l.part = wanted.part
-              AND l.begins <= reached.position
-              AND (l.ends IS NULL OR l.ends > reached.position)
+            CROSS JOIN LATERAL (
+                      SELECT *
+                        FROM liveops_timeline l
+                       WHERE box(point(hashtext(l.part), l.begins),
+                                 point(hashtext(l.part), coalesce(l.ends, 9007199254740992) - 1))
+                             && box(point(hashtext(wanted.part), reached.position),
+                                    point(hashtext(wanted.part), reached.position))
+                         AND l.part = wanted.part
+                         AND l.begins <= reached.position
+                         AND (l.ends IS NULL OR l.ends > reached.position)
+                      -- Part by part. Postgres knows nothing of how boxes are spread, and would
+                      -- rather read the whole table once, from a million rows on.
+                      OFFSET 0
+                  ) AS held
        ) AS t ON true;
 
 -- name: timeline_prefix_whole
@@ -307,6 +314,7 @@ SELECT reached.position, liveops_instant(reached.recorded_at), t.thing, t.part, 
                  WHERE e.position = least(p.position, %(position)s)) AS recorded_at
           FROM liveops_projections p
          WHERE p.name = 'liveops_timeline' AND p.version = %(version)s
+        OFFSET 0  -- looked up once, not for each row
        ) AS reached
   LEFT JOIN liveops_timeline t
          ON box(point(hashtext(t.part), t.begins),
@@ -330,6 +338,7 @@ SELECT t.thing, t.part, t.begins, t.ends, liveops_instant(t.begun_at) AS begun_a
               AND l.begins <= %(last)s
               AND (l.ends IS NULL OR l.ends > %(first)s)
               AND (l.levers = '{{}}' OR %(levers)s::text[] IS NULL OR l.levers && %(levers)s::text[])
+           OFFSET 0
        ) AS t
  ORDER BY t.begins, t.thing;
 
