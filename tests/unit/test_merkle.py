@@ -276,6 +276,11 @@ def test_a_frontier_goes_on_from_its_hashes(log: list[bytes], data: st.DataObjec
     assert list(after.hashes) == [nodes_over(leaves)(*n) for n in covering(0, len(leaves))]
 
 
+def test_the_longest_ledger_still_has_a_tree() -> None:
+    longest = Frontier(2**63 - 1, LEAVES[:1] * 63)
+    assert longest.root() == root(2**63 - 1, lambda _level, _index: LEAVES[0])
+
+
 def test_copies_of_a_frontier_grow_apart() -> None:
     first = Frontier(2, [NODES(1, 0)])
     second = first.copy()
