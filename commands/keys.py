@@ -15,8 +15,6 @@ from ledger.notes import NoteRefused, Signer, Verifier
 class KeyUnusable(LedgerError):
     """The key cannot be used."""
 
-    slug = "key-unusable"
-
 
 def make_key(file: Path, name: str) -> Signer:
     """Make a key and keep it in a new file, for this user alone."""

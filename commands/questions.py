@@ -64,6 +64,18 @@ class Answer:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """An answer with what it rests on: the prefix of the ledger, and where its values come from.
+
+    `explained` is the resolution, explained; and if the question was for it, the one in shadow.
+    """
+
+    answer: Answer
+    live: Live
+    explained: tuple[Resolution, ...]
+
+
 class Pinned(BaseModel):
     """A question as its token holds it: nothing in it depends on when it is asked again.
 
@@ -117,11 +129,24 @@ class Questions:
 
     def repeat(self, token: str) -> Answer:
         """Repeat the answer that carried a token."""
+        return self._answer(*self._asked(token))
+
+    def basis(self, token: str) -> Basis:
+        """Repeat the answer that carried a token, with what it rests on."""
+        question, live = self._asked(token)
+        standing = _standing(live, question.stopped)
+        asked = question.model_copy(update={"explain": True})
+        explained = [_resolved(asked, standing)]
+        if question.shadow:
+            explained.append(_resolved(asked, shadowed(standing)))
+        return Basis(self._answer(question, live), live, tuple(explained))
+
+    def _asked(self, token: str) -> tuple[Pinned, Live]:
         question = pinned(token)
         live = self.prefixes.at(question.position, question.context.context())
         if question.at < live.recorded_at:
             raise DamagedToken
-        return self._answer(question, live)
+        return question, live
 
     def _point(self, question: Question) -> tuple[Live, Instant]:
         """Find the prefix that ends with the last event that counts, and the instant."""

@@ -37,8 +37,6 @@ _LONGEST_PAUSE = 30.0
 class SigningRefused(LedgerError):
     """The tree does not continue what was signed: compare the ledger with a backup."""
 
-    slug = "signing-refused"
-
 
 def run(url: str, signers: Sequence[Signer], stop: Event, origin: str | None = None) -> None:
     """Sign the tree's head whenever it has moved, until `stop` is set.

@@ -20,8 +20,6 @@ from projections.views import Connection, Cursor
 class TreeBroken(LedgerError):
     """The events do not continue the tree."""
 
-    slug = "tree-broken"
-
 
 class TreeView:
     """The view `liveops_tree`."""

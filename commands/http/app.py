@@ -20,6 +20,7 @@ from commands.http import (
     manual,
     ofrep,
     problems,
+    proof,
     resolve,
     rollback,
     status,
@@ -46,6 +47,7 @@ ROUTERS = (
     validation.router,
     audit.router,
     events.router,
+    proof.router,
     status.router,
 )
 _DESCRIPTION = """\

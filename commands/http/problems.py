@@ -16,9 +16,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
+from commands.proof import NotSigned
 from commands.questions import DamagedToken
 from ledger import errors as ledger_errors
 from ledger.errors import Invalid, LedgerError, Refused, escaped
+from ledger.tiles import EntryTooLong, TileRefused
 
 Json = Any
 
@@ -80,7 +82,13 @@ def _title(error: type[LedgerError]) -> str:
 
 def _kinds() -> dict[str, Kind]:
     kinds = {kind.slug: kind for kind in _OWN}
-    for error in (*vars(ledger_errors).values(), DamagedToken):
+    for error in (
+        *vars(ledger_errors).values(),
+        DamagedToken,
+        NotSigned,
+        TileRefused,
+        EntryTooLong,
+    ):
         if isinstance(error, type) and issubclass(error, LedgerError):
             kinds.setdefault(error.slug, Kind(error.slug, error.status, _title(error)))
     return kinds

@@ -142,7 +142,8 @@ class Document:
 
     def _operation(self, method: str, path: str) -> Mapping[str, Json] | None:
         for named, template, operation in self.operations():
-            if named == method and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+            pattern = re.sub(r"\{\w+\}", "[^/]+", template.replace("{path}", ".+"))
+            if named == method and re.fullmatch(pattern, path):
                 return operation
         return None
 
