@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from time import monotonic, time_ns
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from consumers.logs import log
 from consumers.memo import Memo, Record
-from consumers.session import Pinning, Session
+from consumers.session import Pinning, Session, with_late
 from ledger.catalog import shipped_catalog
 from ledger.clock import Instant
 from ledger.live import Activation
 from ledger.plan import Plan
 from ledger.resolve import Resolution, Shadowed, disabled, resolve
+from ledger.samples import Sample, Source
 from ledger.scopes import Context, Scope
-from ledger.settled import NO_ATTRIBUTES
+from ledger.settled import NO_ATTRIBUTES, turned
 
 Json = Any
 
@@ -41,6 +41,26 @@ class Exposure(NamedTuple):
     at: Instant
 
 
+class Sampling(NamedTuple):
+    """Who is told of which share of all turns; `draw` gives a number from 0 until before 1."""
+
+    share: float
+    listener: Callable[[Sample], None]
+    draw: Callable[[], float]
+
+
+class Over(NamedTuple):
+    """What is put over an answer at a moment, since no turn may hold it back.
+
+    Levers that are immediate, from a version and for an instant; and those that are `late`, for
+    the data is too old.
+    """
+
+    plan: Plan
+    at: Instant
+    late: Mapping[str, Json]
+
+
 class Answers:
     """The newest version, and how it is asked. Safe to use from many threads.
 
@@ -53,6 +73,7 @@ class Answers:
         self.errors: Counter[UUID] = Counter()
         self.differences: Counter[tuple[str, Scope]] = Counter()
         self.listeners: tuple[Callable[[Exposure], None], ...] = ()
+        self.sampling: Sampling | None = None
         self.plan: Plan | None = None
         self.contact: float | None = None
         self.trouble: str | None = None
@@ -125,7 +146,7 @@ class Answers:
             self.expose(self.memo.record(context.session_id), context, plan, answer)
         if plan.common.shadows:
             answer = self.shadow(plan, context, at, answer)
-        return self.without_stale(plan, answer) if self.careful else answer
+        return with_late(answer, self._late(plan)) if self.careful else answer
 
     def off(self, at: Instant | None) -> Resolution:
         """Answer with the catalog's defaults, as LIVEOPS_ENABLED=false demands."""
@@ -185,14 +206,36 @@ class Answers:
         scope = shadow.pinned.place.scope
         self.differences.update((lever, scope) for lever in levers)
 
-    def without_stale(self, plan: Plan, answer: Resolution) -> Resolution:
-        """Put what a lever falls back to in the place of what has become too old."""
+    def sample(
+        self,
+        context: Context,
+        turn_id: int,
+        attributes: Mapping[str, Json],
+        answer: Resolution,
+        sources: tuple[Source, ...] = (),
+    ) -> None:
+        """Tell of the answer that a turn was given, if it is one of the share that is told of."""
+        sampling = self.sampling
+        if sampling is None or sampling.draw() >= sampling.share:
+            return
+        try:
+            values, position, at, reason = answer[:4]
+            asked = turned(context, turn_id, attributes)
+            now = time_ns() // 1000
+            sampling.listener(Sample(asked, values, position, at, reason.value, now, sources))
+        except Exception:
+            log().exception("a sample of turn %s was not taken", turn_id)
+
+    def over(self, at: Instant | None) -> Over:
+        """Tell what is to be put over answers at this moment."""
+        plan = self.newest()
+        return Over(plan, self.instant(plan, at), self._late(plan))
+
+    def _late(self, plan: Plan) -> Mapping[str, Json]:
+        """Tell what levers fall back to of which the data has become too old."""
         age = self.age
-        late = {
+        return {
             lever: value
             for after, lever, value in plan.common.fallbacks
             if age > after and lever not in plan.kills
         }
-        if not late:
-            return answer
-        return answer._replace(values=MappingProxyType({**answer.values, **late}))

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import UUID
 
-from consumers.answers import Answers, Exposure, NotReady
+from consumers.answers import Answers, Exposure, NotReady, Sampling
 from consumers.feed import Feed, FeedLost
 from consumers.logs import log
 from consumers.memo import CacheStatistics
@@ -32,6 +32,7 @@ from ledger.cloudevents import Unreadable
 from ledger.live import Live
 from ledger.plan import Plan
 from ledger.resolve import Resolution
+from ledger.samples import Sample
 from ledger.scopes import Context, Scope
 from ledger.topics import Topics
 
@@ -188,6 +189,16 @@ class Replica:
         It is called in the thread that asks: it should only take note.
         """
         self._answers.listeners = (*self._answers.listeners, listener)
+
+    def on_sample(self, listener: Callable[[Sample], None], *, share: float) -> None:
+        """Have one function called with the answers of a share of all turns, from 0 to 1.
+
+        It is called in the thread that asks: it should only take note. `consumers.samples` reports
+        them to the ledger.
+        """
+        from random import random
+
+        self._answers.sampling = Sampling(share, listener, random)
 
     # --- Answers ---
 

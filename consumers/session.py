@@ -15,11 +15,12 @@ from consumers.memo import TURNS_PER_SESSION, Pin, Question, Record, alike, copi
 from ledger.clock import Instant
 from ledger.plan import Plan
 from ledger.resolve import Resolution, resolve
+from ledger.samples import IMMEDIATE, SESSION, STALE, Source
 from ledger.scopes import Context
 from ledger.settled import NO_ATTRIBUTES, OF_A_TURN, Settled, sealed, turned
 
 if TYPE_CHECKING:
-    from consumers.answers import Answers
+    from consumers.answers import Answers, Over
 
 Json = Any
 Pinning = Literal["session"]
@@ -138,6 +139,8 @@ class Session:
             self._record.trim()  # they are not numbered one by one
         memo.misses += 1
         self._latest = pin
+        if answers.sampling is not None:
+            answers.sample(self.context, turn_id, attributes, answer)
         return answer
 
     def now(
@@ -154,7 +157,9 @@ class Session:
         question = Question(None, attributes, at, explain)
         plan = self._answers.newest()
         answer = self._answer(plan, self._answers.instant(plan, at), question)
-        return self._careful(answer, question) if self._answers.careful else answer
+        if not self._answers.careful:
+            return answer
+        return self._careful(self._answers.over(at), answer, question)
 
     def of(self, context: Context) -> Mapping[str, Json] | None:
         """Give the attributes in which a context differs; None when it is not of this session."""
@@ -188,26 +193,50 @@ class Session:
     def _turn(self, turn_id: int, question: Question) -> Resolution:
         answers, memo = self._answers, self._memo
         if not answers.enabled:
-            return answers.off(question.at)
+            answer = answers.off(question.at)
+            answers.sample(self.context, turn_id, question.attributes, answer)
+            return answer
         self._look_up()
         epoch = memo.epoch
         plan = answers.newest()
         at = answers.instant(plan, question.at)
         pin = memo.pin_turn(self._record, turn_id, self._pin(turn_id, plan, at, epoch))
-        answer = pin.recall(self, question)
-        if answer is None:
-            memo.misses += 1
-            at = pin.at if question.at is None else max(question.at, pin.plan.recorded_at)
-            answer = self._answer(pin.plan, at, question)
-            self._record.keep(pin, self, question, answer)
-        else:
-            memo.hits += 1
-        if answers.careful:
-            return self._careful(answer, question)
-        if question.at is None and not question.explain:
+        known = pin.recall(self, question)
+        answer = self._begin(pin, question) if known is None else known
+        memo.hits += known is not None
+        over = answers.over(question.at) if answers.careful else None
+        if over is not None:
+            answer = self._careful(over, answer, question)
+        elif question.at is None and not question.explain:
             kept = (*pin[:5], self, question.attributes, answer, pin.others)
             self._latest = Pin(*kept)
+        if known is None and answers.sampling is not None:
+            sources = self._sources(pin, over)
+            answers.sample(self.context, turn_id, question.attributes, answer, sources)
         return answer
+
+    def _begin(self, pin: Pin, question: Question) -> Resolution:
+        """Answer a question of a turn for the first time, and keep the answer."""
+        self._memo.misses += 1
+        at = pin.at if question.at is None else max(question.at, pin.plan.recorded_at)
+        answer = self._answer(pin.plan, at, question)
+        self._record.keep(pin, self, question, answer)
+        return answer
+
+    def _sources(self, pin: Pin, over: Over | None) -> tuple[Source, ...]:
+        """Name the versions that an answer mixes, beside the turn's own."""
+        own, plan = self._record.pin, pin.plan
+        sources = []
+        if own is not None and (self.pin or plan.common.lasting):
+            lasting = None if self.pin else tuple(sorted(plan.common.lasting))
+            sources.append(Source(SESSION, lasting, own.plan.position, own.at, plan.position))
+        if over is not None:
+            position = over.plan.position
+            for why, levers in ((IMMEDIATE, over.plan.common.immediate), (STALE, over.late)):
+                if levers:
+                    named = tuple(sorted(levers))
+                    sources.append(Source(why, named, position, over.at, position))
+        return tuple(sources)
 
     def _pin(self, turn_id: int | None, plan: Plan, at: Instant, epoch: int) -> Pin:
         until = self._answers.memo.clock() + self._answers.memo.ttl
@@ -265,15 +294,20 @@ class Session:
             self._quick = settled if told else None
         return answer
 
-    def _careful(self, answer: Resolution, question: Question) -> Resolution:
+    def _careful(self, over: Over, answer: Resolution, question: Question) -> Resolution:
         """Put over an answer what no turn may hold back."""
-        answers = self._answers
-        plan = answers.newest()
-        if plan.common.immediate:
-            at = answers.instant(plan, question.at)
-            now = self._resolve(plan, at, question)
-            answer = overlaid(answer, now, plan.common.immediate)
-        return answers.without_stale(plan, answer)
+        immediate = over.plan.common.immediate
+        if immediate:
+            now = self._resolve(over.plan, over.at, question)
+            answer = overlaid(answer, now, immediate)
+        return with_late(answer, over.late)
+
+
+def with_late(answer: Resolution, late: Mapping[str, Json]) -> Resolution:
+    """Put what levers fall back to in the place of what has become too old."""
+    if not late:
+        return answer
+    return answer._replace(values=MappingProxyType({**answer.values, **late}))
 
 
 def overlaid(answer: Resolution, other: Resolution, levers: frozenset[str]) -> Resolution:

@@ -26,6 +26,13 @@ EVENTS_SETTINGS: Mapping[str, str] = {
 }
 ACTIVE_SETTINGS: Mapping[str, str] = {"cleanup.policy": "compact", **_ALL_TOPICS}
 
+TELEMETRY_SETTINGS: Mapping[str, str] = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * 24 * 3600 * 1000),
+    **_ALL_TOPICS,
+}
+TELEMETRY_PARTITIONS = 8
+
 CLIENT: Mapping[str, int] = {
     "bootstrap_timeout_ms": 3_000,
     "request_timeout_ms": 10_000,
@@ -51,6 +58,11 @@ class Topics(NamedTuple):
     def active(self) -> str:
         """Name the compacted topic of all that matters to resolution now."""
         return f"{self.prefix}.active"
+
+    @property
+    def telemetry(self) -> str:
+        """Name the topic of what games report."""
+        return f"{self.prefix}.telemetry"
 
     @property
     def settings(self) -> dict[str, Mapping[str, str]]:
