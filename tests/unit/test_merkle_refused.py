@@ -314,7 +314,7 @@ def test_what_is_not_there_is_not_proved(ask: Callable[[], object], said: str) -
             "another root for the old tree, of 3",
         ),
         (
-            lambda: check_range(LEAVES[:3], 0, 2, 2, (), ROOTS[2]),
+            lambda: check_range(LEAVES[1:4], 1, 3, 3, LEAVES[:1], ROOTS[3]),
             "more leaves than the 2 that are claimed",
         ),
         (
