@@ -67,7 +67,10 @@ def serve(settings: Settings) -> None:
 
 
 def project(settings: Settings) -> None:
-    """Keep the views in Postgres up with the ledger until told to stop, and sign its tree."""
+    """Keep the views in Postgres up with the ledger until told to stop, and sign its tree.
+
+    Where Kafka is named, what games report there is taken down as well.
+    """
     from projections import runner
 
     serving = _Once()
@@ -80,8 +83,28 @@ def project(settings: Settings) -> None:
         if not behind:
             serving()
 
-    with _signing(settings, stop):
+    with _signing(settings, stop), _telemetry(settings, stop):
         runner.run(_database(settings), VIEWS, stop, progress)
+
+
+@contextmanager
+def _telemetry(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Take down what games report on Kafka beside what goes on, if a Kafka is named."""
+    if settings.kafka_bootstrap is None:
+        yield
+        return
+    from projections import telemetry
+
+    # What the client says of every attempt to connect, the reader says once, and better.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    arguments = (_database(settings), settings.kafka_bootstrap, settings.topic_prefix, stop)
+    thread = threading.Thread(target=telemetry.run, args=arguments, name="telemetry")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
+from collections.abc import Callable
 from threading import Event, Thread
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from consumers.logs import log
-from consumers.replica import Replica
 from ledger.samples import Sample
 from ledger.topics import Topics, open_client
 
@@ -42,6 +42,13 @@ _PRODUCER = {
 }
 
 
+class Sampled(Protocol):
+    """What tells of the answers that it gives, as a `consumers.replica.Replica` does."""
+
+    def on_sample(self, listener: Callable[[Sample], None], *, share: float) -> None:
+        """Have a function called with the answers of a share of all turns."""
+
+
 class Sampler:
     """Reports a share of a replica's turns, from 0 to 1; a context manager.
 
@@ -50,7 +57,7 @@ class Sampler:
 
     def __init__(
         self,
-        replica: Replica,
+        replica: Sampled,
         bootstrap: str,
         *,
         share: float,

@@ -1,22 +1,23 @@
 """`liveops_snapshots`: samples of what games were given, each of which can be resolved again.
 
 Which turns were sampled is told by the games, so the ledger alone cannot bring the table back.
-What stands in a row it can: `verify` resolves (position, at, context) again and compares.
+What stands in a row it can: `verify` resolves it again and compares.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import orjson
+from psycopg.sql import SQL
 
-from ledger.clock import Instant
-from ledger.events import Recorded
-from ledger.live import Live, evolve_live
-from ledger.resolve import Reason, Resolution, disabled, resolve
+from ledger.clock import Instant, format_instant
+from ledger.sample_checks import Checked, Past, check
+from ledger.samples import Sample, Source
 from ledger.scopes import Context
 from projections import sql
 from projections.views import (
@@ -25,6 +26,7 @@ from projections.views import (
     Schemas,
     as_json,
     ask_page,
+    composed,
     plain,
     stamp,
     work_as,
@@ -35,8 +37,8 @@ Json = Any
 PAGE = 1000
 
 _SNAPSHOTS = uuid5(NAMESPACE_URL, "liveops-ledger/snapshots")
-_FIRST = UUID(int=0)
 _LAST_TURN = 2**31 - 1
+_OF_ALL, _OF_ONE = SQL("true"), SQL("session_id = %(session_id)s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,101 +54,164 @@ class Snapshot:
     at: Instant
     reason: str
     context: dict[str, Json]
+    mixed: list[Json]
+
+    def sample(self) -> Sample:
+        """Give the sample as the game took it."""
+        mixed = tuple(map(Source.from_json, self.mixed))
+        context, given = Context(**self.context), self.resolved
+        return Sample(context, given, self.position, self.at, self.reason, self.ts, mixed)
+
+    def to_json(self) -> dict[str, Json]:
+        """Write the snapshot as the API lists it."""
+        written = {field.name: getattr(self, field.name) for field in fields(self)}
+        instants = {"ts": format_instant(self.ts), "at": format_instant(self.at)}
+        return {**written, "id": str(self.id), **instants}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of resolving a snapshot again; `differs` maps a lever to (sampled, resolved)."""
+class After(NamedTuple):
+    """A place in the list of all snapshots: behind one of them."""
+
+    position: int = 0
+    id: UUID = UUID(int=0)
+
+
+class Verdict(NamedTuple):
+    """A snapshot, and what came of resolving it again."""
 
     snapshot: Snapshot
-    differs: Mapping[str, tuple[Json, Json]]
-    problem: str = ""
+    checked: Checked
 
     @property
     def agrees(self) -> bool:
         """Tell whether the game was given what the ledger says."""
-        return not self.differs and not self.problem
+        return self.checked.agrees
 
 
-def record_snapshot(
-    connection: Connection, context: Context, resolution: Resolution, *, ts: Instant
-) -> UUID:
+# --- Writing ---
+
+
+def record_snapshot(connection: Connection, sample: Sample) -> UUID:
     """Write a sample down as liveops_projector and return its id; the same one twice is one row.
 
     Not inside a transaction, which would go on as liveops_projector. Raises ValueError for a
     context without a turn, or whose turn the column cannot hold.
     """
-    turn = context.turn_id
-    if turn is None or not -_LAST_TURN <= turn <= _LAST_TURN:
-        raise ValueError(f"a snapshot is of one turn, numbered up to {_LAST_TURN}, not of {turn}")
-    snapshot_id = _id(context, resolution)
-    parameters = {
-        "id": snapshot_id,
-        "session_id": plain(context.session_id),
-        "turn_id": turn,
-        "resolved": as_json(dict(resolution.values)),
-        "ts": stamp(ts),
-        "position": resolution.position,
-        "at": stamp(resolution.at),
-        "reason": resolution.reason.value,
-        "context": orjson.dumps(context.to_json()).decode(),
-    }
     with connection.transaction():
         work_as(connection, PROJECTOR, Schemas.of(connection).ledger_path)
-        connection.execute(sql.queries()["snapshot_record"], parameters)
+        return add_snapshot(connection, sample)
+
+
+def add_snapshot(connection: Connection, sample: Sample) -> UUID:
+    """Write a sample down in a transaction of liveops_projector, unless it is to be forgotten.
+
+    Raises ValueError as `record_snapshot` does.
+    """
+    turn = sample.context.turn_id
+    if turn is None or not -_LAST_TURN <= turn <= _LAST_TURN:
+        raise ValueError(f"a snapshot is of one turn, numbered up to {_LAST_TURN}, not of {turn}")
+    snapshot_id = _id(sample)
+    parameters = {
+        "id": snapshot_id,
+        "session_id": plain(sample.context.session_id),
+        "session": _hashed(sample.context.session_id),
+        "turn_id": turn,
+        "resolved": as_json(dict(sample.values)),
+        "ts": stamp(sample.taken_at),
+        "position": sample.position,
+        "at": stamp(sample.at),
+        "reason": plain(sample.reason),
+        "context": orjson.dumps(sample.context.to_json()).decode(),
+        "mixed": as_json([source.to_json() for source in sample.mixed]),
+    }
+    connection.execute(sql.queries()["snapshot_record"], parameters)
     return snapshot_id
 
 
-def _id(context: Context, resolution: Resolution) -> UUID:
+def _id(sample: Sample) -> UUID:
     # The values are in it too: who reports two answers to one question is to be found out.
-    asked = (resolution.position, resolution.at, resolution.reason, context.to_json())
-    sample = orjson.dumps([*asked, dict(resolution.values)], option=orjson.OPT_SORT_KEYS)
-    return uuid5(_SNAPSHOTS, sample.decode())
+    asked = (sample.position, sample.at, sample.reason, sample.context.to_json())
+    mixed = [source.to_json() for source in sample.mixed]
+    written = orjson.dumps([*asked, dict(sample.values), mixed], option=orjson.OPT_SORT_KEYS)
+    return uuid5(_SNAPSHOTS, written.decode())
+
+
+def forget(connection: Connection, session_id: str) -> int:
+    """Delete a session's snapshots, and keep out those of it that are still on their way.
+
+    Returns how many were deleted. Those on Kafka go with the topic's retention.
+    """
+    session = {"session_id": plain(session_id), "session": _hashed(session_id)}
+    with connection.transaction():
+        work_as(connection, PROJECTOR, Schemas.of(connection).ledger_path)
+        connection.execute(sql.queries()["snapshots_remember_forgotten"], session)
+        return connection.execute(sql.queries()["snapshots_forget"], session).rowcount
+
+
+def _hashed(session_id: str) -> bytes:
+    return sha256(session_id.encode()).digest()
+
+
+# --- Reading ---
+
+
+def list_snapshots(
+    connection: Connection,
+    *,
+    after: After | None = None,
+    session_id: str | None = None,
+    limit: int = PAGE,
+) -> tuple[list[Snapshot], After | None]:
+    """List snapshots by position, of one session or of all; and where the next page begins."""
+    condition = _OF_ALL if session_id is None else _OF_ONE
+    position, last = after or After()
+    wanted = {"session_id": None if session_id is None else plain(session_id)}
+    parameters = {**wanted, "position": position, "id": last, "limit": limit + 1}
+    parts = {"condition": condition}
+    found = ask_page(connection, "snapshots_page", parts, parameters, Snapshot)
+    more = len(found) > limit
+    rows = found[:limit]
+    return rows, After(rows[-1].position, rows[-1].id) if more else None
+
+
+def count_snapshots(connection: Connection, session_id: str | None = None) -> int:
+    """Count the snapshots of one session, or all."""
+    condition = _OF_ALL if session_id is None else _OF_ONE
+    statement = composed("snapshots_count", {"condition": condition})
+    wanted = {"session_id": None if session_id is None else plain(session_id)}
+    row = connection.execute(statement, wanted).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def snapshots(connection: Connection) -> Iterator[Snapshot]:
     """Yield all snapshots by position, a page at a time."""
-    position, last = 0, _FIRST
-    while True:
-        parameters = {"position": position, "id": last, "limit": PAGE}
-        page = ask_page(connection, "snapshots_page", {}, parameters, Snapshot)
+    after: After | None = After()
+    while after is not None:
+        page, after = list_snapshots(connection, after=after, limit=PAGE)
         yield from page
-        if len(page) < PAGE:
-            return
-        position, last = page[-1].position, page[-1].id
 
 
-def verify(samples: Iterable[Snapshot], events: Iterable[Recorded]) -> Iterator[Verdict]:
-    """Resolve snapshots again, both they and the ledger's events in order of position.
-
-    Folds the ledger once and keeps nothing of it but what is live.
-    """
-    live = Live()
-    rest = iter(events)
+def verify(samples: Iterable[Snapshot], past: Past) -> Iterator[Verdict]:
+    """Resolve snapshots again, each as of its own position."""
     for snapshot in samples:
-        while live.position < snapshot.position:
-            recorded = next(rest, None)
-            if recorded is None:
-                break
-            evolve_live(live, recorded)
-        yield _verdict(live, snapshot)
+        yield Verdict(snapshot, check(snapshot.sample(), past))
 
 
-def _verdict(live: Live, snapshot: Snapshot) -> Verdict:
-    if live.position != snapshot.position:
-        return Verdict(snapshot, {}, f"the ledger has no position {snapshot.position}")
-    if snapshot.at < live.recorded_at:
-        return Verdict(snapshot, {}, "it was resolved for an instant before its last event")
-    if snapshot.reason == Reason.DISABLED:
-        values = disabled(live.catalog, live.position, snapshot.at).values
-    else:
-        values = resolve(live, Context(**snapshot.context), snapshot.at).values
-    return Verdict(snapshot, _differing(snapshot.resolved, values))
-
-
-def _differing(
-    sampled: Mapping[str, Json], resolved: Mapping[str, Json]
-) -> dict[str, tuple[Json, Json]]:
-    names = sorted(sampled.keys() | resolved.keys())
-    pairs = {name: (sampled.get(name), resolved.get(name)) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+def told(verdict: Verdict) -> Mapping[str, Json]:
+    """Write a verdict as the API gives it."""
+    snapshot, checked = verdict
+    differs = {
+        lever: {"sampled": sampled, "resolved": resolved}
+        for lever, (sampled, resolved) in checked.differs.items()
+    }
+    return {
+        "id": str(snapshot.id),
+        "session_id": snapshot.session_id,
+        "turn_id": snapshot.turn_id,
+        "position": snapshot.position,
+        "at": format_instant(snapshot.at),
+        "agrees": checked.agrees,
+        "differs": differs,
+        "unverified": dict(checked.unverified),
+        "problem": checked.problem or None,
+    }

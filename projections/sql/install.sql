@@ -85,13 +85,42 @@ CREATE TABLE IF NOT EXISTS liveops_snapshots (
     at timestamptz NOT NULL,
     reason text NOT NULL,
     -- json keeps the text: jsonb would make 1e16 an integer, which a targeting rule can tell apart.
-    context json NOT NULL
+    context json NOT NULL,
+    mixed json NOT NULL DEFAULT '[]'
 );
+
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute
+                    WHERE attrelid = 'liveops_snapshots'::regclass AND attname = 'mixed') THEN
+        ALTER TABLE liveops_snapshots ADD COLUMN mixed json NOT NULL DEFAULT '[]';
+    END IF;
+END
+$$;
 
 CREATE INDEX IF NOT EXISTS liveops_snapshots_turn ON liveops_snapshots (session_id, turn_id);
 CREATE INDEX IF NOT EXISTS liveops_snapshots_position ON liveops_snapshots (position, id);
 
 SELECT liveops_protect('liveops_snapshots');
+
+-- Whose samples were deleted on demand: those that are still on Kafka are not to come back. A hash
+-- of the session, for the name is what had to go.
+CREATE TABLE IF NOT EXISTS liveops_forgotten (
+    session bytea PRIMARY KEY,
+    forgotten_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+SELECT liveops_protect('liveops_forgotten');
+
+-- How far the topic of telemetry has been read. It moves with the samples, in one transaction.
+CREATE TABLE IF NOT EXISTS liveops_telemetry (
+    topic text NOT NULL,
+    partition integer NOT NULL,
+    next_offset bigint NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+
+SELECT liveops_protect('liveops_telemetry');
 
 -- Signed tree heads: what the log's keys have vouched for, so nothing that events could bring back.
 CREATE TABLE IF NOT EXISTS liveops_checkpoints (

@@ -249,18 +249,44 @@ CASE WHEN config_id IS NULL AND scope = 'experiment'::liveops_config_scope THEN 
 
 -- name: snapshot_record
 INSERT INTO liveops_snapshots
-       (id, session_id, turn_id, resolved, ts, position, at, reason, context)
-VALUES (%(id)s, %(session_id)s, %(turn_id)s, %(resolved)s, %(ts)s, %(position)s, %(at)s,
-        %(reason)s, %(context)s)
+       (id, session_id, turn_id, resolved, ts, position, at, reason, context, mixed)
+SELECT %(id)s, %(session_id)s, %(turn_id)s, %(resolved)s, %(ts)s, %(position)s, %(at)s, %(reason)s,
+       %(context)s, %(mixed)s
+ WHERE NOT EXISTS (
+           SELECT FROM liveops_forgotten f
+            WHERE f.session = %(session)s AND f.forgotten_at >= %(ts)s::timestamptz)
     ON CONFLICT (id) DO NOTHING;
 
 -- name: snapshots_page
 SELECT id, session_id, turn_id, resolved, liveops_instant(ts) AS ts, position,
-       liveops_instant(at) AS at, reason, context
+       liveops_instant(at) AS at, reason, context, mixed
   FROM liveops_snapshots
- WHERE (position, id) > (%(position)s, %(id)s::uuid)
+ WHERE (position, id) > (%(position)s, %(id)s::uuid) AND {condition}
  ORDER BY position, id
  LIMIT %(limit)s;
+
+-- name: snapshots_count
+SELECT count(*) FROM liveops_snapshots WHERE {condition};
+
+-- name: snapshots_remember_forgotten
+INSERT INTO liveops_forgotten (session) VALUES (%(session)s)
+    ON CONFLICT (session) DO UPDATE SET forgotten_at = excluded.forgotten_at;
+
+-- name: snapshots_forget
+DELETE FROM liveops_snapshots WHERE session_id = %(session_id)s;
+
+-- name: telemetry_lead
+-- 1280332876 is "LPTL" in ASCII; the hash keeps two ledgers of one database apart, and two topics.
+SELECT pg_try_advisory_lock(
+           1280332876, hashtext('liveops_snapshots'::regclass::oid::text || ':' || %(topic)s));
+
+-- name: telemetry_offsets
+SELECT partition, next_offset FROM liveops_telemetry WHERE topic = %(topic)s;
+
+-- name: telemetry_move
+INSERT INTO liveops_telemetry (topic, partition, next_offset)
+VALUES (%(topic)s, %(partition)s, %(next_offset)s)
+    ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset;
 
 -- name: timeline_open
 SELECT thing, part, begins, ends, liveops_instant(begun_at) AS begun_at,

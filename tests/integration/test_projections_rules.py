@@ -34,10 +34,12 @@ TABLES = [
     "liveops_audit_levers",
     "liveops_checkpoints",
     "liveops_configs",
+    "liveops_forgotten",
     "liveops_freezes",
     "liveops_log_keys",
     "liveops_projections",
     "liveops_snapshots",
+    "liveops_telemetry",
     "liveops_timeline",
     "liveops_tree",
 ]
