@@ -51,6 +51,10 @@ class Api:
         asked = {name: value for name, value in query.items() if value is not None}
         return self._json("GET", path, params=asked)
 
+    def text(self, path: str) -> str:
+        """Ask for an answer that is plain text."""
+        return self._sent("GET", path).text
+
     def post(self, path: str, body: Json = None, *, key: str | None = None) -> Json:
         """Give a command, with an idempotency key where it may be repeated."""
         headers = {} if key is None else {"Idempotency-Key": f'"{key}"'}
@@ -88,13 +92,17 @@ class Api:
             raise ApiUnreachable(f"nothing answers at {self.url}: {error}") from error
 
     def _json(self, method: str, path: str, **request: Json) -> Json:
+        answer = self._sent(method, path, **request)
+        return orjson.loads(answer.content) if answer.content else None
+
+    def _sent(self, method: str, path: str, **request: Json) -> httpx.Response:
         try:
             answer = self._http.request(method, BASE + path, **request)
         except httpx.TransportError as error:
             raise ApiUnreachable(f"nothing answers at {self.url}: {error}") from error
         if answer.is_error:
             raise _problem(answer)
-        return orjson.loads(answer.content) if answer.content else None
+        return answer
 
 
 def _problem(answer: httpx.Response) -> ApiProblem:

@@ -7,8 +7,10 @@ import click
 from commands.cli.audit import COMMANDS as AUDITING
 from commands.cli.configs import config
 from commands.cli.experiments import experiment
+from commands.cli.keys import keys
 from commands.cli.levers import lever
 from commands.cli.places import COMMANDS as PLACES
+from commands.cli.proof import proof
 from commands.cli.resolve import COMMANDS as RESOLVING
 from commands.cli.servers import COMMANDS as SERVERS
 from commands.cli.validation import COMMANDS as VALIDATING
@@ -28,5 +30,7 @@ def app() -> None:
     """
 
 
-for command in (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, config, experiment, lever):
+VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING)
+GROUPS = (config, experiment, keys, lever, proof)
+for command in (*VERBS, *GROUPS):
     app.add_command(command)
