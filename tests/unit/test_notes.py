@@ -258,11 +258,35 @@ def test_a_text_may_have_empty_lines_and_lines_like_signatures() -> None:
         assert open_note(sign_note(text, [OLD]), [OLD.verifier]) == (text, ("liveops-ledger/x",))
 
 
+@pytest.mark.parametrize("cut", [1, 2])
+def test_signatures_of_no_text_are_no_note(cut: int) -> None:
+    note = sign_note("\n", [OLD])
+    with pytest.raises(NoteRefused, match="this has no empty line"):
+        open_note(note[cut:], [OLD.verifier])
+
+
+def test_a_signature_is_a_key_id_and_something_after_it() -> None:
+    for more, read in ((b"", False), (b"s", True)):
+        line = f"\N{EM DASH} name {b64encode(b'keyi' + more).decode()}\n"
+        if read:
+            assert read_note(f"{NOTE}{line}")[1][1].signature == more
+        else:
+            with pytest.raises(NoteRefused, match="This line of the note is not"):
+                read_note(f"{NOTE}{line}")
+
+
 def test_a_note_is_taken_apart_without_keys() -> None:
     text, signatures = read_note(NOTE + ENOCH_SIGNS)
     assert text == TEXT
     assert [each.key for each in signatures] == ["PeterNeumann+c74f20a3", "EnochRoot+af0cfe78"]
     assert [len(each.signature) for each in signatures] == [64, 64]
+
+
+MANY = [Signer("n", place.to_bytes(32, "big")) for place in range(101)]
+
+
+def test_as_many_keys_sign_as_are_read() -> None:
+    assert len(read_note(sign_note("a\n", MANY[:100]))[1]) == 100
 
 
 @pytest.mark.parametrize(
@@ -274,7 +298,7 @@ def test_a_note_is_taken_apart_without_keys() -> None:
         ("a\ud800\n", [OLD]),
         ("a\n", []),
         ("a\n", [OLD, OLD]),
-        ("a\n", [Signer("n", place.to_bytes(32, "big")) for place in range(101)]),
+        ("a\n", MANY),
     ],
 )
 def test_what_would_be_no_note_is_not_signed(text: str, by: list[Signer]) -> None:
@@ -334,6 +358,11 @@ def test_a_key_in_another_spelling_or_of_another_kind_is_refused(text: str) -> N
         Signer.parse("PRIVATE+KEY+" + text)
 
 
+def test_a_public_key_is_not_taken_for_a_private_one() -> None:
+    with pytest.raises(NoteRefused, match="does not begin so"):
+        Signer.parse(PETER)
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\N{EM SPACE}b", "a\nb", "a\x85b", "a\ud800"])
 def test_a_name_that_would_break_a_note_makes_no_key(name: str) -> None:
     with pytest.raises(NoteRefused):
@@ -380,6 +409,8 @@ def test_checkpoints_are_read_back(
 def test_a_checkpoint_is_three_lines() -> None:
     root = b64encode(CHECKPOINT.root).decode()
     assert CHECKPOINT.text() == f"liveops-ledger/x\n1\n{root}\n"
+    largest = Checkpoint("o", 2**63 - 1, CHECKPOINT.root)
+    assert Checkpoint.parse(largest.text()) == largest
     assert Checkpoint("o", 0, EMPTY_ROOT).text() == (
         "o\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
     )
