@@ -11,6 +11,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from ledger.clock import Instant, format_instant
 from ledger.scopes import Scope
+from projections import sql
 from projections.audit import ACTIONS
 from projections.views import Connection, Page, Parts, ask_page, composed, plain, stamp
 
@@ -166,15 +167,19 @@ def _parts(filters: Mapping[str, Any], *, oldest_first: bool) -> Parts:
         "entries": Identifier("liveops_audit"),
         "conditions": where,
         "order": _order(led, oldest_first=oldest_first),
-        "through": composed("audit_through", {}) if asked_for else SQL("NULL::uuid[]"),
+        "through": _part("audit_through.sql") if asked_for else SQL("NULL::uuid[]"),
         **(_by_action(where, oldest_first=oldest_first) if several else {}),
     }
 
 
 def _by_action(where: Composed, *, oldest_first: bool) -> Parts:
     order = _order("action", oldest_first=oldest_first)
-    entries = composed("audit_of_actions", {"conditions": where, "order": order})
+    entries = _part("audit_of_actions.sql", conditions=where, order=order)
     return {"entries": entries, "conditions": SQL("true")}
+
+
+def _part(file: str, **parts: SQL | Composed | Identifier) -> Composed:
+    return SQL(sql.read(file).decode()).format(**parts)
 
 
 def _order(led: str | None, *, oldest_first: bool) -> Composed:

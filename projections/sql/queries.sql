@@ -218,35 +218,6 @@ SELECT id, config_id, action::text, actor, diff, liveops_instant(ts) AS ts, posi
  ORDER BY {order}
  LIMIT %(limit)s;
 
--- name: audit_of_actions
--- A page of each action by itself, so that a rare one beside a frequent one costs no long walk.
-(SELECT of_one.*
-   FROM unnest(%(actions)s::liveops_audit_action[]) AS wanted (action)
-  CROSS JOIN LATERAL (
-            SELECT *
-              FROM liveops_audit
-             WHERE action BETWEEN wanted.action AND wanted.action
-               AND {conditions}
-             ORDER BY {order}
-             LIMIT %(limit)s
-        ) AS of_one) AS liveops_audit
-
--- name: audit_through
--- By which configs an experiment concerns a lever: those that set it there before its run was over,
--- the first twenty.
-CASE WHEN config_id IS NULL AND scope = 'experiment'::liveops_config_scope THEN ARRAY(
-    SELECT x.config_id
-      FROM liveops_audit_experiments x
-     WHERE x.experiment = liveops_audit.scope_ref
-       AND x.lever = %(lever)s
-       AND NOT EXISTS (
-               SELECT FROM liveops_audit s
-                WHERE s.config_id IS NULL AND s.scope_ref = x.experiment
-                  AND s.action = 'stop_experiment'
-                  AND s.position >= liveops_audit.position AND s.position < x.position)
-     ORDER BY x.position, x.config_id
-     LIMIT 20) END
-
 -- name: snapshot_record
 INSERT INTO liveops_snapshots
        (id, session_id, turn_id, resolved, ts, position, at, reason, context, mixed)
@@ -436,3 +407,6 @@ SELECT vkey, %(since)s FROM unnest(%(vkeys)s::text[]) AS vkey
 
 -- name: log_first_event
 SELECT state FROM liveops_events WHERE position = 1;
+
+-- name: heads_session
+SELECT set_config('role', 'liveops_reader', false);
