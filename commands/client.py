@@ -64,9 +64,9 @@ class Api:
         """Replace what stands at a revision."""
         return self._json("PUT", path, json=body, headers={"If-Match": f'"{revision}"'})
 
-    def delete(self, path: str) -> Json:
+    def delete(self, path: str, **query: Json) -> Json:
         """Remove something."""
-        return self._json("DELETE", path)
+        return self._json("DELETE", path, params=query)
 
     def lines(self, path: str, *, accept: str, **query: Json) -> Iterator[str]:
         """Stream an answer line by line."""

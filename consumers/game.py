@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from consumers.replica import Replica
+from consumers.samples import Sampler
 from consumers.views import GameSystems
 from ledger.clock import format_instant
 from ledger.scopes import Context
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with _replica(options) as replica:
+        with _replica(options) as replica, _sampler(replica, options):
             for line in _play(replica, options):
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
@@ -71,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between turns")
     parser.add_argument("--follow", choices=["stdin"], help="play a turn for each line `turn`")
     parser.add_argument("--patience", type=float, default=60.0, help="seconds to wait for the feed")
+    parser.add_argument(
+        "--samples",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="of which share of the turns it reports what it was given, from 0 to 1; 1: of all",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a turn")
     return parser
 
@@ -85,6 +93,10 @@ def _replica(options: argparse.Namespace) -> Replica:
 
 
 _NO = frozenset({"false", "0", "no", "off", "n", "f"})
+
+
+def _sampler(replica: Replica, options: argparse.Namespace) -> Sampler:
+    return Sampler(replica, options.bootstrap, prefix=options.prefix, share=options.samples)
 
 
 def _play(replica: Replica, options: argparse.Namespace) -> Iterator[str]:

@@ -13,6 +13,7 @@ from commands.cli.places import COMMANDS as PLACES
 from commands.cli.proof import proof
 from commands.cli.resolve import COMMANDS as RESOLVING
 from commands.cli.servers import COMMANDS as SERVERS
+from commands.cli.snapshots import snapshots
 from commands.cli.validation import COMMANDS as VALIDATING
 
 HELP = {"help_option_names": ["-h", "--help"]}
@@ -31,6 +32,6 @@ def app() -> None:
 
 
 VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING)
-GROUPS = (config, experiment, keys, lever, proof)
+GROUPS = (config, experiment, keys, lever, proof, snapshots)
 for command in (*VERBS, *GROUPS):
     app.add_command(command)

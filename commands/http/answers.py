@@ -347,6 +347,37 @@ class AuditList(Answer):
     next: str | None
 
 
+class Snapshot(Answer):
+    """A sample of what a game was given in one turn of a session."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: UUID
+    session_id: str
+    turn_id: int
+    resolved: dict[str, Any]
+    ts: Moment = Field(description="when it was taken, by the game's clock")
+    position: int
+    at: Moment
+    reason: str
+    context: dict[str, Any]
+    mixed: list[dict[str, Any]] = Field(description="levers that come from other versions")
+
+
+class SnapshotList(Answer):
+    """A page of snapshots; `next` is the cursor of the page behind it."""
+
+    snapshots: list[Snapshot]
+    count: int
+    next: str | None
+
+
+class Forgotten(Answer):
+    """How many snapshots were deleted."""
+
+    forgotten: int
+
+
 # --- Sending ---
 
 

@@ -23,6 +23,7 @@ from commands.http import (
     proof,
     resolve,
     rollback,
+    snapshots,
     status,
     validation,
 )
@@ -46,6 +47,7 @@ ROUTERS = (
     resolve.preview_router,
     validation.router,
     audit.router,
+    snapshots.router,
     events.router,
     proof.router,
     status.router,

@@ -41,7 +41,7 @@ def test_every_operation_says_what_it_is_and_what_it_refuses(api: Api) -> None:
 
 
 def test_commands_and_only_they_take_an_idempotency_key(api: Api) -> None:
-    asking = {"resolve", "validate_content", "clear_cache"}
+    asking = {"resolve", "validate_content", "clear_cache", "forget_snapshots"}
     for method, path, operation in api.document.operations():
         taken = {parameter["name"] for parameter in operation.get("parameters", ())}
         commands = method != "GET" and operation["operationId"] not in asking
