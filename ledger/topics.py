@@ -24,6 +24,7 @@ EVENTS_SETTINGS: Mapping[str, str] = {
     "retention.bytes": "-1",
     **_ALL_TOPICS,
 }
+CHECKPOINTS_SETTINGS = EVENTS_SETTINGS
 ACTIVE_SETTINGS: Mapping[str, str] = {"cleanup.policy": "compact", **_ALL_TOPICS}
 
 TELEMETRY_SETTINGS: Mapping[str, str] = {
@@ -60,14 +61,23 @@ class Topics(NamedTuple):
         return f"{self.prefix}.active"
 
     @property
+    def checkpoints(self) -> str:
+        """Name the topic of the log's signed heads."""
+        return f"{self.prefix}.checkpoints"
+
+    @property
     def telemetry(self) -> str:
         """Name the topic of what games report."""
         return f"{self.prefix}.telemetry"
 
     @property
     def settings(self) -> dict[str, Mapping[str, str]]:
-        """List the topics with the settings that they must have."""
-        return {self.events: EVENTS_SETTINGS, self.active: ACTIVE_SETTINGS}
+        """List the topics that are published, with the settings that they must have."""
+        return {
+            self.events: EVENTS_SETTINGS,
+            self.active: ACTIVE_SETTINGS,
+            self.checkpoints: CHECKPOINTS_SETTINGS,
+        }
 
 
 def open_client(make: Callable[..., Client], network: Callable[..., Any], **options: Any) -> Client:

@@ -1,5 +1,7 @@
 """Publishes the ledger to Kafka: every event once, in order, and the state that they lead to.
 
+The log's signed heads follow, each once its events are there.
+
 What has been published is read from the topic itself, by the one writer that Kafka lets through:
 no position is kept anywhere, so nothing can fall out of step with it. On any error everything is
 thrown away and begun anew. `docs/decisions/0003-publication.md` says why.
@@ -20,6 +22,7 @@ from ledger.cloudevents import Record
 from ledger.errors import LedgerError
 from ledger.store import LedgerStore
 from ledger.topics import Topics
+from projections.heads import AnotherLog, SignedHeads, read_note
 from projections.leadership import Leadership
 from projections.mirror import Mirror, Pending, decoded, head_position, transaction
 from projections.topics import EMPTY, RecordsWithheld, Tail, TopicRemade, TopicWriter
@@ -45,6 +48,7 @@ _EXPECTED = (
     TopicRemade,
     RecordsWithheld,
     AnotherLedger,
+    AnotherLog,
 )
 
 
@@ -111,6 +115,7 @@ class Publisher:
         self._kafka = kafka
         self._mirror = Mirror()
         self._checked = 0.0
+        self._looked = 0.0
 
     def lead(self) -> None:
         """Take the lead when it is free, and publish until stopped or until anything fails."""
@@ -121,9 +126,11 @@ class Publisher:
             with (
                 LedgerStore(self._store_url, role="liveops_reader", pool_size=2) as store,
                 TopicWriter(self._bootstrap, self._names, self._stop, self._kafka) as topics,
+                SignedHeads(self._store_url) as heads,
             ):
                 self._resume(store, topics)
-                self._serve(store, topics, leadership)
+                heads.resume(topics.newest_note(read_note))
+                self._serve(store, topics, heads, leadership)
 
     def _stand_by(self) -> None:
         _log.info("standing by: another publisher leads")
@@ -172,10 +179,13 @@ class Publisher:
 
     # --- Going on ---
 
-    def _serve(self, store: LedgerStore, topics: TopicWriter, leadership: Leadership) -> None:
+    def _serve(
+        self, store: LedgerStore, topics: TopicWriter, heads: SignedHeads, leadership: Leadership
+    ) -> None:
         first = self.suspicious
         while not self._stop.is_set():
             self._check(topics, leadership)
+            self._publish_heads(topics, heads)
             after = self._mirror.live.position
             read = store.read(after=after, limit=LARGEST_TRANSACTION + 1)
             if not read:
@@ -194,6 +204,14 @@ class Publisher:
         if not topics.unchanged():
             raise TopicRemade("a topic is not as we left it")
         self._checked = monotonic()
+
+    def _publish_heads(self, topics: TopicWriter, heads: SignedHeads) -> None:
+        if monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        if due := heads.due(self._mirror.live.position):
+            topics.write([], [], due)
+            heads.published(due)
+        self._looked = monotonic()
 
     def _publish(self, topics: TopicWriter, events: Sequence[Pending]) -> None:
         """Write one transaction. The mirror moves with it or not at all."""

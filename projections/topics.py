@@ -1,4 +1,4 @@
-"""The two topics as their one writer sees them. All Kafka of the publisher is here.
+"""The topics as their one writer sees them. All Kafka of the publisher is here.
 
 Use as a context: entering fences every earlier writer. After any error, leave it and open a new
 one; nothing is kept between two but what the topics themselves hold.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Event
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -68,7 +68,7 @@ EMPTY = Tail(0, 0, b"")
 
 
 class TopicWriter:
-    """Writes events and things in transactions, as the only one who can."""
+    """Writes events, things and signed heads in transactions, as the only one who can."""
 
     def __init__(
         self, bootstrap: str, topics: Topics, stop: Event, options: Mapping[str, Any]
@@ -78,6 +78,7 @@ class TopicWriter:
         self._stop = stop
         self._events = TopicPartition(topics.events, 0)
         self._active = TopicPartition(topics.active, 0)
+        self._checkpoints = TopicPartition(topics.checkpoints, 0)
         self._begins: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._written_at = 0
@@ -113,18 +114,30 @@ class TopicWriter:
 
     def tail(self) -> Tail:
         """Find the newest event in the topic, stepping back over markers and aborted batches."""
-        begin, end = self._begins[self._events], self._ends[self._events]
+        last = self._last(self._events, _position)
+        if last is None:
+            return EMPTY
+        first = next(filter(_position, self._read(self._events, self._begins[self._events])))
+        return Tail(_position(first), _position(last), last.value)
+
+    def newest_note(self, reads: Callable[[bytes], Any]) -> bytes | None:
+        """Find the newest signed head in its topic: the last record that `reads` as one."""
+        last = self._last(self._checkpoints, lambda record: reads(record.value or b""))
+        return None if last is None else bytes(last.value)
+
+    def _last(self, partition: TopicPartition, counts: Callable[[Any], Any]) -> Any:
+        """Find the last record that counts, the end first; None if there is none."""
+        begin, end = self._begins[partition], self._ends[partition]
         step = 2
         while begin < end:
             start = max(begin, end - step)
-            events = [record for record in self._read(self._events, start) if _position(record)]
-            if events:
-                first = next(filter(_position, self._read(self._events, begin)))
-                return Tail(_position(first), _position(events[-1]), events[-1].value)
+            found = [record for record in self._read(partition, start) if counts(record)]
+            if found:
+                return found[-1]
             if start == begin:
                 break
             step *= 8
-        return EMPTY
+        return None
 
     def held(self) -> dict[str, bytes]:
         """Read all things from the compacted topic, the head among them."""
@@ -137,12 +150,18 @@ class TopicWriter:
                 held[key] = record.value
         return held
 
-    def write(self, events: Sequence[Record], things: Sequence[Record]) -> None:
-        """Write both in one transaction; raises TopicRemade when a topic is not where it was."""
+    def write(
+        self, events: Sequence[Record], things: Sequence[Record], heads: Sequence[Record] = ()
+    ) -> None:
+        """Write all in one transaction; raises TopicRemade when a topic is not where it was."""
         self._producer.begin_transaction()
         sent = {
-            self._events: [self._send(self._events, record) for record in events],
-            self._active: [self._send(self._active, record) for record in things],
+            partition: [self._send(partition, record) for record in records]
+            for partition, records in (
+                (self._events, events),
+                (self._active, things),
+                (self._checkpoints, heads),
+            )
         }
         self._commit()
         for partition, futures in sent.items():
@@ -160,7 +179,7 @@ class TopicWriter:
         raise RecordsWithheld(f"event {position} was committed at offset {start} and is not seen")
 
     def unchanged(self) -> bool:
-        """Tell whether both topics are as we left them."""
+        """Tell whether the topics are as we left them."""
         begins, ends = self._bounds()
         kept = begins == self._begins and all(ends[p] >= self._ends[p] for p in ends)
         self._ends = ends
@@ -204,10 +223,10 @@ class TopicWriter:
     # --- Reading and writing ---
 
     def _bounds(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        # One at a time: asked for both, the client leaves out one whose leader it has yet to learn.
-        both = (self._events, self._active)
-        begins = {each: self._ask(self._consumer.beginning_offsets, each) for each in both}
-        return begins, {each: self._ask(self._consumer.end_offsets, each) for each in both}
+        # One at a time: asked for all, the client leaves out one whose leader it has yet to learn.
+        ours = (self._events, self._active, self._checkpoints)
+        begins = {each: self._ask(self._consumer.beginning_offsets, each) for each in ours}
+        return begins, {each: self._ask(self._consumer.end_offsets, each) for each in ours}
 
     def _ask(self, question: Any, partition: TopicPartition) -> int:
         offset: int = question([partition], timeout_ms=_ASK_MS)[partition]

@@ -154,6 +154,7 @@ class Published:
         self.prefix = prefix
         self.events = TopicPartition(names.events, 0)
         self.active = TopicPartition(names.active, 0)
+        self.checkpoints = TopicPartition(names.checkpoints, 0)
         self._options = {**CLIENT, "bootstrap_servers": bootstrap.split(",")}
         self.admin = KafkaAdminClient(**self._options)
 

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.cloudevents import HEAD, Stamp, event_record, link_of, read_head
 from ledger.intents import StartExperiment, StartShadow, StopExperiment
-from ledger.topics import ACTIVE_SETTINGS, EVENTS_SETTINGS
+from ledger.topics import ACTIVE_SETTINGS, CHECKPOINTS_SETTINGS, EVENTS_SETTINGS
 from projections import publisher
 from projections.topics import RecordsWithheld
 from tests.integration.patience import eventually
@@ -48,10 +48,11 @@ def test_the_topics_are_made_with_their_settings(
 ) -> None:
     publishing.thread()
     assert operator.store.head().position == 1
-    described = topics.admin.describe_topics([topics.names.events, topics.names.active])
-    assert [len(topic["partitions"]) for topic in described] == [1, 1]
+    described = topics.admin.describe_topics(list(topics.names.settings))
+    assert [len(topic["partitions"]) for topic in described] == [1, 1, 1]
     assert settings_of(topics, topics.names.events).items() >= EVENTS_SETTINGS.items()
     assert settings_of(topics, topics.names.active).items() >= ACTIVE_SETTINGS.items()
+    assert settings_of(topics, topics.names.checkpoints).items() >= CHECKPOINTS_SETTINGS.items()
 
 
 def test_topics_that_somebody_else_made_get_their_settings(
