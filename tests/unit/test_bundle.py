@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import orjson
 import pytest
@@ -30,9 +35,20 @@ from tests.bundling import (
 
 FEW = 7
 
+verify_bundle: Any = import_module("docs.verify_bundle")
+
 
 def _checked(*texts: bytes, trust: Trust | None = None) -> Report:
     return check(cut(b"".join(texts)), trust)
+
+
+def _refusal(text: bytes, keys: Sequence[str] = (), notes: Sequence[str] = ()) -> str | None:
+    """Ask the other verifier: why it refuses, or None."""
+    try:
+        verify_bundle.verify(cut(text), set(map(verify_bundle.read_key, keys)), list(notes))
+    except SystemExit as refused:
+        return str(refused)
+    return None
 
 
 def _first(changed: Sequence[bytes], trust: Trust | None = None) -> tuple[Part | None, Kind, int]:
@@ -68,19 +84,24 @@ def test_every_event_is_told_in_order_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize("answered", [False, True])
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(5))
 def test_single_changes_are_seen_and_their_place_named(part: int, answered: bool) -> None:
     original = lines(answered=answered)
     random, whole = Random(f"{part} {answered}"), b"".join(original)
-    changes = [change(random, original) for _ in range(250)]
+    changes = [change(random, original) for _ in range(120)]
     for changed in (each for each in changes if each.text != whole):
         faults = _checked(changed.text).faults
         assert faults, changed.how
         # A newline that is lost or won shifts lines by one.
         near = abs(faults[0].line - changed.line) <= 1
-        # Only the token's own seal can speak against a token, and the reverse.
+        # Only their seal can speak against a token and an answer, and the reverse.
         sealed = faults[0].part in {Part.TOKEN, Part.ANSWER} and changed.line == len(original)
         assert near or sealed, (changed.how, changed.line, faults[0])
+        refusal = _refusal(changed.text) or ""
+        named = re.search(r"Line (\d+)", refusal)
+        assert named is not None, changed.how
+        near = abs(int(named[1]) - changed.line) <= 1
+        assert near or f"line {changed.line} " in refusal, (changed.how, changed.line, refusal)
 
 
 @pytest.mark.parametrize("how", CHANGES)
@@ -236,6 +257,76 @@ def test_a_checkpoint_that_nobody_known_signed_proves_nothing() -> None:
 def test_what_an_auditor_brings_must_be_what_it_is_said_to_be(trust: Trust) -> None:
     with pytest.raises(NoteRefused):
         _checked(*lines(), trust=trust)
+
+
+# --- The other verifier ---
+
+PROGRAM = Path(verify_bundle.__file__)
+
+
+def test_the_other_verifier_is_short_and_needs_only_the_standard_library() -> None:
+    text = PROGRAM.read_text(encoding="utf-8")
+    imported = re.findall(r"^(?:import|from) ([\w, ]+?)(?: import.*)?$", text, re.MULTILINE)
+    names = {name for line in imported for name in line.split(", ")}
+    assert len(text.splitlines()) <= 150
+    assert "json" in names
+    assert names <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("count", [1, 2, TILE - 1, TILE, TILE + 1, SIZE])
+def test_the_other_verifier_accepts_whole_bundles(count: int) -> None:
+    whole = b"".join(write(contents(count)))
+    assert _refusal(whole) is None
+    assert _refusal(whole, [KEY], [note(1), note(count)]) is None
+
+
+def test_the_other_verifier_wants_the_auditors_key_and_what_was_seen_before() -> None:
+    whole = b"".join(write(contents(FEW)))
+    assert "did not" in (_refusal(whole, [STRANGER.verifier.text()]) or "")
+    assert "does not continue" in (_refusal(whole, [KEY], [note(FEW + 1)]) or "")
+    assert "Line 304" in (_refusal(b"".join(_resealed(events(), note(9)))) or "")
+
+
+def test_the_other_verifier_sees_a_forger_who_lists_hashes_anew() -> None:
+    forged = [*events()[:9], events()[9].replace(b"config", b"forged"), *events()[10:]]
+    assert "Line 304" in (_refusal(b"".join(_resealed(forged, note(SIZE)))) or "")
+    rewritten = b"".join(write(contents(FEW, of=forged[5:])))
+    assert "does not continue" in (_refusal(rewritten, [KEY], [note(3)]) or "")
+
+
+# RFC 8032, section 7.1: key, message, signature.
+VECTORS = [
+    (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+        "",
+        "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bac"
+        "c61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+    ),
+    (
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "72",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e"
+        "458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+    ),
+    (
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+        "af82",
+        "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290"
+        "ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+    ),
+]
+
+
+@pytest.mark.parametrize(("key", "message", "signature"), VECTORS)
+def test_the_other_verifier_knows_the_signatures_of_rfc_8032(
+    key: str, message: str, signature: str
+) -> None:
+    text, signed = bytes.fromhex(message), bytes.fromhex(signature)
+    assert verify_bundle.is_signed(text, bytes.fromhex(key), signed)
+    assert not verify_bundle.is_signed(text + b"!", bytes.fromhex(key), signed)
+    order = int.from_bytes(signed[32:], "little") + verify_bundle.ORDER
+    other = signed[:32] + order.to_bytes(32, "little")
+    assert not verify_bundle.is_signed(text, bytes.fromhex(key), other)
 
 
 # --- Odd input ---
