@@ -15,6 +15,7 @@ import pytest
 
 from projections.catalogue import VIEWS
 from tests.acceptance.running import Ready, Up, environment
+from tests.integration.patience import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
@@ -96,6 +97,20 @@ def test_answers_for_machines_are_json(liveops: Liveops, verb: str, tmp_path: Pa
     file.write_text('{"payload": {"DIALOGUE_GATE": "off"}}')
     words = [str(file) if word == "FILE" else word for word in verb.split()]
     assert isinstance(orjson.loads(succeeded(liveops(*words, "--json"))), dict)
+
+
+def test_what_a_game_was_given_is_verified(liveops: Liveops) -> None:
+    played = ("--session", "sampled", "--turns", "3", "--interval", "0.01")
+    succeeded(liveops("game", *played))
+
+    def arrived() -> bool:
+        said = liveops("snapshots", "list", "--session", "sampled", "--json")
+        return bool(orjson.loads(succeeded(said))["count"] == 3)
+
+    eventually(arrived)
+    assert "3 samples resolved again, 3 agree" in succeeded(
+        liveops("snapshots", "verify", "--session", "sampled")
+    )
 
 
 def test_views_are_rebuilt_beside_the_running_program(liveops: Liveops) -> None:
