@@ -40,7 +40,21 @@ WITH_BODY = [
     "resolve",
     "validate_content",
 ]
-WITH_QUERY = ["list_configs", "list_experiments", "preview", "read_audit", "read_events"]
+WITH_QUERY = [
+    "export_bundle",
+    "forget_snapshots",
+    "list_checkpoints",
+    "list_configs",
+    "list_experiments",
+    "preview",
+    "prove_answer",
+    "prove_consistency",
+    "prove_inclusion",
+    "read_audit",
+    "read_events",
+    "read_snapshots",
+    "verify_snapshots",
+]
 
 
 @pytest.fixture
