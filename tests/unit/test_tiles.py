@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.merkle import consistency, inclusion, leaf_hash, nodes_over, range_proof, root
+from ledger.merkle import (
+    EMPTY_ROOT,
+    consistency,
+    inclusion,
+    leaf_hash,
+    nodes_over,
+    range_proof,
+    root,
+)
 from ledger.tiles import (
     Entries,
     EntryTooLong,
@@ -71,7 +79,7 @@ def test_a_tree_has_a_tile_up_to_its_width() -> None:
     assert has(SIZE, Entries(272))
     assert not has(SIZE, Entries(273))
     assert not has(SIZE, Tile(63, 0, 1))
-    assert width_at(1, 0, 255) == 0
+    assert width_at(1, 0, 255) == width_at(0, -1, 255) == 0
 
 
 @given(st.integers(0, 2**63 - 1))
@@ -249,6 +257,15 @@ def test_only_tiles_that_are_new_or_wider_are_taken() -> None:
     for leaf in LEAVES[257:513]:
         builder.add(leaf)
     assert [tile for tile, _ in builder.take()] == [Tile(0, 1), Tile(0, 2, 1), Tile(1, 0, 2)]
+
+
+def test_a_tree_grows_from_nothing_and_from_the_longest_ledgers_edge() -> None:
+    builder = TileBuilder()
+    assert (builder.size, builder.root(), builder.take()) == (0, EMPTY_ROOT, [])
+    builder.add(LEAVES[0])
+    assert builder.take() == [(Tile(0, 0, 1), LEAVES[0])]
+    longest = TileBuilder(2**63 - 1, lambda _level, _number, width: LEAVES[0] * width)
+    assert longest.root() != builder.root()
 
 
 def test_a_full_tile_of_tiles_is_one_hash_above() -> None:
