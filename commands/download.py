@@ -38,7 +38,7 @@ def download(
     count = _Rows() if form == "csv" else _Lines()
     with (
         api.streamed(path, accept=ACCEPT[form], **query) as answer,
-        _whole(file) as output,
+        whole(file) as output,
     ):
         position = int(answer.headers.get("ledger-position", 0))
         for piece in answer.iter_bytes():
@@ -49,7 +49,7 @@ def download(
 
 
 @contextmanager
-def _whole(file: Path) -> Iterator[BinaryIO]:
+def whole(file: Path) -> Iterator[BinaryIO]:
     """Open a file that takes its name, and the place of one that has it, when all went well."""
     if file == STANDARD_OUTPUT:
         yield sys.stdout.buffer

@@ -125,11 +125,11 @@ class Questions:
     def ask(self, question: Question) -> Answer:
         """Answer a question; raises NotFound beyond the head, FutureInstant beyond now."""
         live, at = self._point(question)
-        return self._answer(self._pinned(question, live.position, at), live)
+        return answered(self._pinned(question, live.position, at), live)
 
     def repeat(self, token: str) -> Answer:
         """Repeat the answer that carried a token."""
-        return self._answer(*self._asked(token))
+        return answered(*self._asked(token))
 
     def basis(self, token: str) -> Basis:
         """Repeat the answer that carried a token, with what it rests on."""
@@ -139,7 +139,7 @@ class Questions:
         explained = [_resolved(asked, standing)]
         if question.shadow:
             explained.append(_resolved(asked, shadowed(standing)))
-        return Basis(self._answer(question, live), live, tuple(explained))
+        return Basis(answered(question, live), live, tuple(explained))
 
     def _asked(self, token: str) -> tuple[Pinned, Live]:
         question = pinned(token)
@@ -185,15 +185,6 @@ class Questions:
         since = self._ledger.frozen_since
         return since if since is not None and since <= at else None
 
-    def _answer(self, question: Pinned, live: Live) -> Answer:
-        standing = _standing(live, question.stopped)
-        resolution = _resolved(question, standing)
-        answer = resolution.to_json()
-        if question.shadow:
-            answer["shadow"] = _beside(resolution, _resolved(question, shadowed(standing)))
-        answer["token"] = question.token()
-        return Answer(orjson.dumps(answer), question.position)
-
     def now(self, context: Context) -> Resolution:
         """Resolve for a context at this moment, explained; there is no token to repeat it by."""
         live = self.prefixes.newest()
@@ -201,6 +192,19 @@ class Questions:
         if not self._enabled:
             return disabled(live.catalog, live.position, at)
         return resolve(_standing(live, self._stopped(at)), context, at, explain=True)
+
+
+def answered(question: Pinned, live: Live) -> Answer:
+    """Answer a pinned question from its prefix; raises DamagedToken where it cannot be of it."""
+    if question.at < live.recorded_at:
+        raise DamagedToken
+    standing = _standing(live, question.stopped)
+    resolution = _resolved(question, standing)
+    answer = resolution.to_json()
+    if question.shadow:
+        answer["shadow"] = _beside(resolution, _resolved(question, shadowed(standing)))
+    answer["token"] = question.token()
+    return Answer(orjson.dumps(answer), question.position)
 
 
 def _standing(live: Live, since: Instant | None) -> Live:

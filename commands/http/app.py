@@ -15,6 +15,7 @@ from commands.http import (
     configs,
     events,
     experiments,
+    export,
     freezes,
     levers,
     manual,
@@ -49,6 +50,7 @@ ROUTERS = (
     audit.router,
     snapshots.router,
     events.router,
+    export.router,
     proof.router,
     status.router,
 )

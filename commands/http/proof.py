@@ -255,13 +255,13 @@ def prove_answer(
     """
     with naming("query", {NotFound: "/token", DamagedToken: "/token"}):
         basis = desk.questions.basis(token)
-    _await_checkpoint(desk, basis.answer.position)
+    await_checkpoint(desk, basis.answer.position)
     with desk.views.connection() as connection:
         proved = proof.of_answer(connection, desk.ledger.store, basis)
     return respond(AnswerProof.model_validate(proved), position=proved["size"])
 
 
-def _await_checkpoint(desk: Desk, position: int) -> None:
+def await_checkpoint(desk: Desk, position: int) -> None:
     """Wait a moment for a checkpoint that holds a position; raises a behind Problem, NotSigned."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (size := _signed(desk)) < position:
