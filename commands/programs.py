@@ -12,9 +12,11 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -26,6 +28,10 @@ from ledger.store import LedgerStore
 from ledger.store import migrate as migrate_ledger
 from projections.catalogue import VIEWS, install, upgrade
 from projections.views import Progress
+
+if TYPE_CHECKING:
+    from commands.replay import Replayed
+    from projections.verification import Verdict
 
 SERVING = "serving"
 """What a program says once it has caught up."""
@@ -83,7 +89,7 @@ def project(settings: Settings) -> None:
         if not behind:
             serving()
 
-    with _signing(settings, stop), _telemetry(settings, stop):
+    with _signing(settings, stop), _telemetry(settings, stop), _verifying(settings, stop):
         runner.run(_database(settings), VIEWS, stop, progress)
 
 
@@ -127,6 +133,26 @@ def _signing(settings: Settings, stop: threading.Event) -> Iterator[None]:
         thread.join()
 
 
+@contextmanager
+def _verifying(settings: Settings, stop: threading.Event) -> Iterator[None]:
+    """Compare with the ledger, beside what goes on, all that was made of it."""
+    if not settings.verify_interval_seconds:
+        yield
+        return
+    from projections import watch
+    from projections.verification import Evidence
+
+    held = Evidence(origin=settings.log_origin)
+    arguments = (_database(settings), VIEWS, settings.verify_interval_seconds, stop, held)
+    thread = threading.Thread(target=watch.run, args=arguments, name="verifying")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def publish(settings: Settings, *, supervised: bool = False) -> None:
     """Keep the topics in Kafka up with the ledger until told to stop.
 
@@ -159,6 +185,30 @@ def rebuild(settings: Settings, names: Sequence[str], console: Console) -> None:
                 bar.update(task, completed=made.position, total=made.head)
 
             rebuild_view(_database(settings), known[name], show)
+
+
+def replay(settings: Settings, upto: int | None, report: Callable[[int, int], None]) -> Replayed:
+    """Fold the ledger from its first event on."""
+    from commands import replay as replaying
+
+    with LedgerStore(_database(settings), role="liveops_reader", pool_size=1) as store:
+        return replaying.replay(store, upto, report)
+
+
+def verify(
+    settings: Settings,
+    upto: int | None,
+    checkpoint: Path | None,
+    keys: Sequence[str],
+    report: Callable[[str, int, int], None],
+) -> Verdict:
+    """Compare with the ledger all that was made of it, and with what was signed."""
+    from commands.replay import evidence
+    from projections import verification
+
+    held = evidence(checkpoint, keys, settings.log_origin)
+    url = _database(settings)
+    return verification.verify(url, VIEWS, upto=upto, evidence=held, on_progress=report)
 
 
 class _Once:

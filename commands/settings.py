@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         description="files of the keys that sign the log, separated by commas: each of them signs; "
         "unset: `liveops up` makes one, and `liveops project` signs nothing",
     )
+    verify_interval_seconds: float = Field(
+        3600,
+        ge=0,
+        description="pause between two verifications of the ledger and its views by `liveops "
+        "project`, in seconds; 0: none",
+    )
     log_origin: str | None = Field(
         None,
         pattern=r"^[^\s+]{1,200}$",

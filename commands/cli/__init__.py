@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from commands.cli.audit import COMMANDS as AUDITING
+from commands.cli.bundle import COMMANDS as BUNDLES
 from commands.cli.configs import config
 from commands.cli.experiments import experiment
 from commands.cli.keys import keys
 from commands.cli.levers import lever
 from commands.cli.places import COMMANDS as PLACES
 from commands.cli.proof import proof
+from commands.cli.replay import COMMANDS as REPLAYING
 from commands.cli.resolve import COMMANDS as RESOLVING
 from commands.cli.servers import COMMANDS as SERVERS
 from commands.cli.snapshots import snapshots
@@ -31,7 +33,7 @@ def app() -> None:
     """
 
 
-VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING)
+VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, *BUNDLES, *REPLAYING)
 GROUPS = (config, experiment, keys, lever, proof, snapshots)
 for command in (*VERBS, *GROUPS):
     app.add_command(command)

@@ -140,3 +140,18 @@ CREATE TABLE IF NOT EXISTS liveops_log_keys (
 );
 
 SELECT liveops_protect('liveops_log_keys');
+
+-- What was found whenever the ledger was folded from its first event and compared with the views and
+-- the signed heads: a log of its own, which no event could bring back.
+CREATE TABLE IF NOT EXISTS liveops_verifications (
+    checked_at timestamptz PRIMARY KEY DEFAULT clock_timestamp(),
+    position bigint NOT NULL,
+    events bigint NOT NULL,
+    checkpoints bigint NOT NULL,
+    seconds double precision NOT NULL,
+    sound boolean NOT NULL,
+    views json NOT NULL,
+    faults json NOT NULL
+);
+
+SELECT liveops_protect('liveops_verifications');

@@ -191,22 +191,36 @@ SELECT * FROM json_populate_recordset(NULL::liveops_audit_experiments, %(rows)s)
 
 -- name: audit_touch_levers
 -- An experiment whose configs set a lever concerns it, be they drafted before it starts or while it
--- runs; a run that was over by then it does not concern.
+-- runs; a run that was over by then it does not concern. New in a batch are its experiments' entries,
+-- for all levers, and the levers that it brings to an experiment, for the entries before.
+WITH set_in AS MATERIALIZED (
+    SELECT experiment, lever, min(position) AS position
+      FROM liveops_audit_experiments
+     WHERE experiment = ANY (%(experiments)s::text[])
+     GROUP BY experiment, lever
+), touched AS (
+    SELECT x.lever, a.position
+      FROM set_in x
+      JOIN liveops_audit a
+        ON a.config_id IS NULL AND a.scope_ref = x.experiment
+       AND a.position BETWEEN %(first)s AND %(last)s
+       AND a.action = ANY (%(actions)s::liveops_audit_action[])
+     WHERE x.position < a.position
+     UNION ALL
+    SELECT x.lever, a.position
+      FROM set_in x
+      JOIN liveops_audit a
+        ON a.config_id IS NULL AND a.scope_ref = x.experiment AND a.position < x.position
+       AND a.action = ANY (%(actions)s::liveops_audit_action[])
+     WHERE x.position BETWEEN %(first)s AND %(last)s
+       AND NOT EXISTS (
+               SELECT FROM liveops_audit s
+                WHERE s.config_id IS NULL AND s.scope_ref = x.experiment
+                  AND s.action = 'stop_experiment'
+                  AND s.position >= a.position AND s.position < x.position)
+)
 INSERT INTO liveops_audit_levers (lever, position)
-SELECT x.lever, a.position
-  FROM (SELECT experiment, lever, min(position) AS position
-          FROM liveops_audit_experiments
-         WHERE experiment = ANY (%(experiments)s::text[])
-         GROUP BY experiment, lever
-       ) AS x
-  JOIN liveops_audit a
-    ON a.config_id IS NULL AND a.scope_ref = x.experiment
-   AND a.action = ANY (%(actions)s::liveops_audit_action[])
- WHERE NOT EXISTS (
-           SELECT FROM liveops_audit s
-            WHERE s.config_id IS NULL AND s.scope_ref = x.experiment
-              AND s.action = 'stop_experiment'
-              AND s.position >= a.position AND s.position < x.position)
+SELECT lever, position FROM touched
     ON CONFLICT DO NOTHING;
 
 -- name: audit_page
@@ -410,3 +424,60 @@ SELECT state FROM liveops_events WHERE position = 1;
 
 -- name: heads_session
 SELECT set_config('role', 'liveops_reader', false);
+
+-- name: verification_session
+-- Nothing of this is written: the views are built in temporary tables, which go with the transaction.
+SELECT set_config('jit', 'off', true);
+
+-- name: verification_lock
+-- 1280333394 is "LPVR" in ASCII; the oid keeps two ledgers of one database apart.
+SELECT pg_try_advisory_xact_lock(1280333394, 'liveops_verifications'::regclass::oid::integer);
+
+-- name: verification_log
+SELECT position, liveops_instant(recorded_at), originator_id, originator_version, topic, actor, state
+  FROM liveops_events
+ WHERE position <= coalesce(%(upto)s::bigint, 9223372036854775807)
+ ORDER BY position;
+
+-- name: verification_table
+-- Which table a name means, and its columns: those that are its key in front.
+SELECT c.oid, array_agg(a.attname::text ORDER BY a.attnum),
+       array_agg(a.attname::text ORDER BY a.attnum) FILTER (WHERE a.attnum = ANY (i.indkey))
+  FROM pg_class c
+  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+ WHERE c.oid = to_regclass(%(table)s)
+ GROUP BY c.oid;
+
+-- name: verification_like
+CREATE TEMPORARY TABLE {table} (LIKE {live} INCLUDING ALL) ON COMMIT DROP;
+
+-- name: verification_analyze
+ANALYZE {tables};
+
+-- name: verification_hold
+LOCK TABLE {live} IN ACCESS SHARE MODE;
+
+-- name: verification_compare
+-- Every row of either as Postgres writes it, byte for byte; of the first that differ all columns.
+SELECT l.tableoid IS NULL, b.tableoid IS NULL, ARRAY[{live_columns}]::text[],
+       ARRAY[{built_columns}]::text[]
+  FROM {live} l
+  FULL JOIN {built} b USING ({keys})
+ WHERE l::text IS DISTINCT FROM b::text
+ ORDER BY {keys}
+ LIMIT 5;
+
+-- name: verification_add
+INSERT INTO liveops_verifications (position, events, checkpoints, seconds, sound, views, faults)
+VALUES (%(position)s, %(events)s, %(checkpoints)s, %(seconds)s, %(sound)s, %(views)s, %(faults)s);
+
+-- name: verification_last
+SELECT liveops_instant(checked_at) AS checked_at, position, events, checkpoints, seconds, sound,
+       views, faults
+  FROM liveops_verifications
+ ORDER BY checked_at DESC
+ LIMIT 1;
+
+-- name: verification_age
+SELECT extract(epoch FROM clock_timestamp() - max(checked_at))::float8 FROM liveops_verifications;

@@ -42,6 +42,7 @@ TABLES = [
     "liveops_telemetry",
     "liveops_timeline",
     "liveops_tree",
+    "liveops_verifications",
 ]
 READERS = ["liveops_reader", "liveops_writer", "liveops_projector"]
 NOT_PROJECTORS = ["liveops_reader", "liveops_writer", "liveops_owner"]
