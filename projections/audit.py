@@ -108,16 +108,16 @@ class AuditView:
         span = {"first": batch[0].position, "last": batch[-1].position}
         cursor.execute(sql.queries()["audit_add_levers"], span)
         if past.set_in:
-            _touch(cursor, past)
+            _touch(cursor, past, span)
 
 
-def _touch(cursor: Cursor, past: _Past) -> None:
+def _touch(cursor: Cursor, past: _Past, span: Mapping[str, int]) -> None:
     """File what happened to the batch's experiments under the levers that are set in them."""
     if past.setters:
         parameters = {"rows": as_json(list(past.setters.values()))}
         cursor.execute(sql.queries()["audit_set_in_experiments"], parameters)
     concerned = {"experiments": list(map(plain, past.set_in)), "actions": list(EXPERIMENTING)}
-    cursor.execute(sql.queries()["audit_touch_levers"], concerned)
+    cursor.execute(sql.queries()["audit_touch_levers"], {**span, **concerned})
 
 
 # --- What stood before ---

@@ -17,13 +17,14 @@ import orjson
 import psycopg
 import pytest
 from psycopg import ClientCursor
-from psycopg.sql import SQL, Composed
+from psycopg.sql import SQL, Composed, Identifier
 
 from ledger import sql as ledger_sql
 from projections import sql
+from projections.audit import EXPERIMENTING
 from projections.catalogue import install
 from projections.timeline import TimelineView
-from projections.trail import audit_statement
+from projections.trail import audit_statement, list_audit
 from tests.conftest import temporary_database
 
 Json = Any
@@ -103,6 +104,16 @@ TIMELINE: dict[str, tuple[dict[str, Json], int]] = {
     "timeline_between": (SPAN, 120),
     "timeline_whole_between": ({**SPAN, "parts": None}, 2_500),
     "timeline_open": ({"things": ["thing 7"], "parts": ["freezes"]}, 60),
+    "audit_touch_levers": (
+        {
+            "experiments": ["e7"],
+            "actions": list(EXPERIMENTING),
+            "first": ROWS - 5000,
+            "last": ROWS,
+        },
+        600,
+    ),
+    "audit_set_in": ({"experiments": ["e7"]}, 100),
     "audit_before": ({"positions": [ROWS // 2], "topics": ["Create", "Revise"]}, 60),
 }
 
@@ -128,7 +139,6 @@ def a_million(postgres_url: str, template: str) -> Iterator[Connection]:
                 connection.execute(FILL)
             connection.execute("VACUUM ANALYZE")
             connection.execute("UPDATE liveops_projections SET position = %s", [ROWS])
-            connection.execute("SET ROLE liveops_reader")
             yield connection
 
 
@@ -156,12 +166,28 @@ def without_indexes(connection: Connection) -> Iterator[None]:
         connection.execute(definition.encode())
 
 
-def explained(connection: Connection, statement: Composed, asked: Mapping[str, Json]) -> Json:
-    rows = connection.execute(
-        SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ") + statement, asked
-    ).fetchone()
+def explained(
+    connection: Connection, name: str, statement: Composed, asked: Mapping[str, Json]
+) -> Json:
+    role = "liveops_projector" if name.startswith("audit_") else "liveops_reader"
+    explain = SQL("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) ")
+    with connection.transaction(force_rollback=True):
+        connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(role)))
+        rows = connection.execute(explain + statement, asked).fetchone()
     assert rows is not None
     return rows[0][0]["Plan"]
+
+
+def walk(connection: Connection, lever: str) -> list[int]:
+    """List the positions of all entries of a lever, as an export reads them."""
+    found: list[int] = []
+    after: int | None = None
+    with psycopg.connect(connection.info.dsn, password=connection.info.password) as reader:
+        while not found or after is not None:
+            page = list_audit(reader, lever=lever, after=after, limit=2_000)
+            found += [entry.position for entry in page.rows]
+            after = page.next
+    return found
 
 
 def nodes(plan: Json) -> Iterator[Json]:
@@ -188,9 +214,11 @@ def test_what_is_asked_of_the_past_reads_an_index(
     postgres_url: str, template: str, subtests: pytest.Subtests
 ) -> None:
     with a_million(postgres_url, template) as connection:
+        with subtests.test("all entries of a lever, page behind page"):
+            assert walk(connection, "LEVER_7") == list(range(ROWS - 33, 0, -60))
         for name, statement, asked, most in (*audit_questions(), *other_questions()):
             with subtests.test(name):
-                plan = explained(connection, statement, asked)
+                plan = explained(connection, name, statement, asked)
                 told = orjson.dumps(plan, option=orjson.OPT_INDENT_2).decode()
                 assert walked(plan) == [], told
                 assert blocks_of(plan) <= most, told
