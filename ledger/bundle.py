@@ -91,9 +91,12 @@ def write(contents: Contents) -> Iterator[bytes]:
     seals = {Part.HEADER: seal(line)}
     count = 1
     yield line + b"\n"
-    for number, events in enumerate(_tiles(contents.events)):
-        hashes = contents.tile(number * TILE, len(events))
-        leaves = leaves_line(number * TILE + 1, hashes_in(hashes))
+    left = iter(contents.events)
+    for first in range(0, contents.size, TILE):
+        # As many hashes as there must be events: of one that is not there, they tell.
+        events = list(islice(left, TILE))
+        hashes = contents.tile(first, min(TILE, contents.size - first))
+        leaves = leaves_line(first + 1, hashes_in(hashes))
         count += len(events) + 1
         yield b"".join(event + b"\n" for event in events) + leaves + b"\n"
     for part, line in _ending(contents):
@@ -101,12 +104,6 @@ def write(contents: Contents) -> Iterator[bytes]:
         count += 1
         yield line + b"\n"
     yield end_line(count, seals) + b"\n"
-
-
-def _tiles(events: Iterable[bytes]) -> Iterator[list[bytes]]:
-    left = iter(events)
-    while tile := list(islice(left, TILE)):
-        yield tile
 
 
 def _ending(contents: Contents) -> Iterator[tuple[Part, bytes]]:
