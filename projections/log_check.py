@@ -94,13 +94,15 @@ class LogCheck:
 
         Returns all faults, the first places in front.
         """
-        due = self._due
-        if whole and due is not None:
-            what = f"it was signed, but the ledger ends at position {self.position}"
-            self._tell(Fault(_named(due), what))
+        after = f"position {self.position + 1}"
         if whole and tree_size > self.position:
-            what = f"liveops_tree holds {tree_size} events, but here the ledger ends"
-            self._tell(Fault(f"position {self.position + 1}", what))
+            self._tell(
+                Fault(after, f"missing: the ledger ends, but liveops_tree holds {tree_size}")
+            )
+        if whole and self._due is not None:
+            among = f"among positions {self._agreed + 1} to {self._due.size}"
+            what = f"the ledger ends before its {_named(self._due)}: something {among} is missing"
+            self._tell(Fault(after, what))
         return [self._explained(fault) for fault in self._faults]
 
     def _order(self, row: LogRow) -> None:
@@ -125,7 +127,8 @@ class LogCheck:
         place = f"position {row.position}"
         try:
             recorded = decode(row.position, row.recorded_at, row.state)
-        except (ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
+        # Whatever is in the way of reading it, the bytes are no event.
+        except Exception as error:
             self._tell(Fault(place, f"state cannot be read as an event: {error!r}"))
             return None
         kind = type(recorded.event).__name__
@@ -163,8 +166,8 @@ class LogCheck:
         elif self._tree.root() == signed.root:
             self._agreed = signed.size
         else:
-            between = f"those at positions {self._agreed + 1} to {signed.size}"
-            what = f"the events are not those that were signed: something changed among {between}"
+            among = f"among positions {self._agreed + 1} to {signed.size}"
+            what = f"the events are not those that were signed: something {among} was changed"
             self._tell(Fault(_named(signed), what))
 
     def _tell(self, fault: Fault) -> None:
