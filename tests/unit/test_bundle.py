@@ -36,6 +36,7 @@ from tests.bundling import (
 FEW = 7
 
 verify_bundle: Any = import_module("docs.verify_bundle")
+PROGRAM = Path(verify_bundle.__file__)
 
 
 def _checked(*texts: bytes, trust: Trust | None = None) -> Report:
@@ -259,9 +260,14 @@ def test_what_an_auditor_brings_must_be_what_it_is_said_to_be(trust: Trust) -> N
         _checked(*lines(), trust=trust)
 
 
-# --- The other verifier ---
+def test_the_page_tells_of_every_line_and_every_kind_of_fault() -> None:
+    page = (PROGRAM.parent / "reference" / "bundle.md").read_text(encoding="utf-8")
+    first = {line[: line.index(b":")].decode() for line in lines(answered=True)}
+    assert [member for member in first if f"`{member}" not in page] == []
+    assert [kind for kind in Kind if f"| `{kind}` |" not in page] == []
 
-PROGRAM = Path(verify_bundle.__file__)
+
+# --- The other verifier ---
 
 
 def test_the_other_verifier_is_short_and_needs_only_the_standard_library() -> None:
