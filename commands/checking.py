@@ -33,7 +33,7 @@ def checkpoint(note: str, keys: Keys) -> tuple[Checkpoint, list[str]]:
     text, signed_by = signers_of(note, keys)
     head = Checkpoint.parse(text)
     names = ", ".join(f"{key.name}+{key.key_id.hex()}" for key in signed_by)
-    return head, [f"A log of {head.size} events is signed: {head.origin}", f"by the key {names}."]
+    return head, [f"A log of {_events(head.size)} is signed: {head.origin}", f"by the key {names}."]
 
 
 def inclusion(proof: Mapping[str, Json], position: int, keys: Keys) -> list[str]:
@@ -68,8 +68,8 @@ def consistency(
     added = new.size - old.size
     return [
         *words,
-        f"It begins with the {old.size} events that were signed before, each as it was, and",
-        f"continues with {added}." if added else "has no others.",
+        f"It begins with what was signed before, {_events(old.size)}, each as it was,",
+        f"and continues with {_events(added)}." if added else "and has no others.",
     ]
 
 
@@ -195,6 +195,10 @@ def _included(event: Mapping[str, Json], head: Checkpoint) -> Recorded:
     path = _hashes(event["proof"])
     check_inclusion(leaf_hash(envelope), index, head.size, path, head.root)
     return recorded
+
+
+def _events(count: int) -> str:
+    return "1 event" if count == 1 else f"{count} events"
 
 
 def _told(recorded: Recorded) -> str:

@@ -113,6 +113,15 @@ def test_what_a_game_was_given_is_verified(liveops: Liveops) -> None:
     )
 
 
+def test_an_answer_is_proved_by_the_key_in_the_home(liveops: Liveops, tmp_path: Path) -> None:
+    answer = orjson.loads(succeeded(liveops("resolve", "--session", "s", "--json")))
+    assert succeeded(liveops("proof", "answer", answer["token"])).endswith("PROVED.\n")
+    note = str(tmp_path / "note")
+    key = succeeded(liveops("keys", "show")).strip()
+    succeeded(liveops("proof", "checkpoint", "--key", key, "--save", note))
+    assert succeeded(liveops("proof", "consistency", note)).endswith("PROVED.\n")
+
+
 def test_views_are_rebuilt_beside_the_running_program(liveops: Liveops) -> None:
     said = succeeded(liveops("rebuild"))
     assert re.findall(r"(liveops_\w+) .*100%", said) == [view.name for view in VIEWS]

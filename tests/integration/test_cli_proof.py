@@ -80,8 +80,8 @@ def test_an_audit_continues_an_earlier_one(
     sign(database)
     liveops.said("proof", "checkpoint", *KEY, "--save", str(new), columns=200)
     said = liveops.said("proof", "consistency", str(old), *KEY, columns=200)
-    assert "It begins with the 4 events that were signed before" in said
-    assert said.endswith("continues with 1.\nPROVED.\n")
+    assert "It begins with what was signed before, 4 events" in said
+    assert said.endswith("and continues with 1 event.\nPROVED.\n")
     assert "PROVED" in liveops.said("proof", "consistency", str(old), str(new), *KEY, columns=200)
 
 
