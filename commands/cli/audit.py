@@ -63,7 +63,10 @@ def _export(desk: Desk, file: Path, form: str, wanted: Mapping[str, Json]) -> No
         def report(made: Downloaded) -> None:
             show(made.entries, None if narrowed else made.position)
 
-        done = download(desk.api, "/audit", file, form, query=wanted, report=report)
+        try:
+            done = download(desk.api, "/audit", file, form, query=wanted, report=report)
+        except OSError as error:
+            raise click.ClickException(f"{file} cannot be written: {error.strerror}") from error
     if file == STANDARD_OUTPUT:
         return
     desk.answer(

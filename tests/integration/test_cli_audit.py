@@ -102,6 +102,12 @@ def test_a_format_without_a_file_is_wrong_usage(window: Terminal) -> None:
     assert (done.exit_code, "--export" in done.stderr) == (2, True)
 
 
+def test_a_file_that_cannot_be_written_is_named(window: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "nowhere" / "trail.ndjson"
+    done = window.run("audit", "--export", str(file))
+    assert (done.exit_code, f"{file} cannot be written: No such file" in done.stderr) == (1, True)
+
+
 def test_an_experiment_tells_through_which_config_it_was_found(
     window: Terminal, database: str
 ) -> None:
