@@ -20,10 +20,11 @@ from ledger.clock import Instant
 from ledger.decide import Decision, decide
 from ledger.errors import Conflict, LedgerUnavailable, NotFound, Refused, StreamMoved
 from ledger.events import Cause, ConfigEvent, Event, Recorded, decode, encode
+from ledger.folding import fold
 from ledger.intents import AdoptCatalog, Intent, Terms
 from ledger.live import Freeze, Live, Origin
 from ledger.scopes import EVERYWHERE
-from ledger.state import Config, State, Status, evolve, replay, replay_live
+from ledger.state import Config, State, Status, evolve, replay
 from ledger.store import Appended, Draft, LedgerStore, Request, Stored
 
 BATCH = 5000
@@ -186,8 +187,7 @@ class Ledger:
             return start
         self._refuse_beyond_head(position)
         onto = Live() if start is None else start.copy()
-        events = self.store.stream(after=onto.position, upto=position)
-        return replay_live(map(_decoded, events), onto)
+        return fold(self.store.states(after=onto.position, upto=position), onto)
 
     def state_at(self, position: int) -> State:
         """Fold the prefix that ends at a position into all that decisions need."""

