@@ -43,7 +43,7 @@ def _event(position: int) -> bytes:
 
 def note(size: int, *signers: Signer, of: Sequence[bytes] | None = None) -> str:
     """Sign the tree of the first events."""
-    root = root_of(map(leaf_hash, (of or events())[:size]))
+    root = root_of(map(leaf_hash, (of or events(max(size, SIZE)))[:size]))
     return sign_checkpoint(Checkpoint(ORIGIN, size, root), signers or (SIGNER,))
 
 
@@ -51,7 +51,7 @@ def contents(
     count: int = SIZE, *, of: Sequence[bytes] | None = None, repeat: Repeat | None = None
 ) -> Contents:
     """Put together what a bundle of the first events is made of."""
-    wanted = (of or events())[:count]
+    wanted = (of or events(max(count, SIZE)))[:count]
 
     def tile(first: int, most: int) -> bytes:
         return b"".join(map(leaf_hash, wanted[first : first + most]))

@@ -13,11 +13,21 @@ from typing import Any
 import orjson
 import pytest
 
-from ledger.bundle import TILE, Part, lines_in, write
+from ledger.bundle import (
+    SEALED,
+    TILE,
+    Part,
+    end_line,
+    leaves_line,
+    lines_in,
+    part_of,
+    seal,
+    write,
+)
 from ledger.bundle_check import Report, Trust, check
 from ledger.bundle_faults import Kind
-from ledger.merkle import leaf_hash
-from ledger.notes import NoteRefused
+from ledger.merkle import leaf_hash, root_of
+from ledger.notes import Checkpoint, NoteRefused, sign_checkpoint
 from tests.bundling import (
     CHANGES,
     KEY,
@@ -333,6 +343,87 @@ def test_the_other_verifier_knows_the_signatures_of_rfc_8032(
     order = int.from_bytes(signed[32:], "little") + verify_bundle.ORDER
     other = signed[:32] + order.to_bytes(32, "little")
     assert not verify_bundle.is_signed(text, bytes.fromhex(key), other)
+
+
+# --- Forgers who know the format ---
+
+
+def _ended(texts: Sequence[bytes]) -> list[bytes]:
+    """Write the end line anew, as it must be behind these lines."""
+    above = [text for text in texts if part_of(text) is not Part.END]
+    seals = {part: seal(text[:-1]) for text in above if (part := part_of(text)) in SEALED and part}
+    return [*above, end_line(len(above), seals) + b"\n"]
+
+
+def _both_refuse(texts: Sequence[bytes], trust: Trust | None = None) -> bool:
+    trust = trust or Trust()
+    refusal = _refusal(b"".join(texts), trust.keys, trust.checkpoints)
+    return bool(_checked(*texts, trust=trust).faults) and refusal is not None
+
+
+def test_the_end_is_no_proof() -> None:
+    assert not _both_refuse(_ended(lines()))
+    for position in (1, TILE, SIZE):
+        texts = list(lines())
+        _changed(texts, _line_of(position) - 1)
+        assert _both_refuse(_ended(texts))
+
+
+def test_lists_of_hashes_are_of_whole_tiles() -> None:
+    texts = list(lines()[: 1 + 100])
+    texts.append(leaves_line(1, map(leaf_hash, events()[:100])) + b"\n")
+    rest = (event + b"\n" for event in events()[100:TILE])
+    texts += [*rest, leaves_line(101, map(leaf_hash, events()[100:TILE])) + b"\n"]
+    assert _both_refuse(_ended([*texts, *lines()[TILE + 2 :]]))
+    long = leaves_line(1, map(leaf_hash, events()[: TILE + 1])) + b"\n"
+    assert _both_refuse(_ended([lines()[0], *(e + b"\n" for e in events()[: TILE + 1]), long]))
+
+
+@pytest.mark.parametrize("part", [Part.CHECKPOINT, Part.KEYS, Part.ANSWER, Part.TOKEN])
+def test_a_line_that_must_be_there_is(part: Part) -> None:
+    texts = [text for text in lines(answered=True) if part_of(text) is not part]
+    assert _refusal(b"".join(texts)) is not None
+    fault = _checked(*texts).faults[0]
+    if part in {Part.CHECKPOINT, Part.KEYS}:
+        assert (fault.part, fault.kind) == (part, Kind.MISSING)
+        assert part_of(texts[fault.line - 2]) is not Part.END
+
+
+@pytest.mark.parametrize("part", [Part.HEADER, Part.CHECKPOINT, Part.KEYS])
+def test_lines_have_one_spelling(part: Part) -> None:
+    texts = [text.replace(b'":', b'": ', 1) if part_of(text) is part else text for text in lines()]
+    assert _checked(*_ended(texts)).faults
+
+
+def test_without_lists_of_hashes_not_all_of_a_bundle_is_held() -> None:
+    texts = [text for text in write(contents(4 * TILE)) for text in cut(text)]
+    fault = _checked(*(text for text in texts if part_of(text) is not Part.LEAVES)).faults[0]
+    assert (fault.part, fault.kind) == (Part.LEAVES, Kind.MISSING)
+    assert fault.line < 3 * TILE
+
+
+@pytest.mark.parametrize("cut_off", [1, 60, 5000])
+def test_a_line_that_breaks_off_is_told_from_one_that_was_changed(cut_off: int) -> None:
+    text = b"".join(lines())[:-cut_off]
+    fault = _checked(text).faults[0]
+    assert (fault.kind, fault.line) == (Kind.TRUNCATED, len(cut(text)))
+
+
+def test_a_checkpoint_of_another_ledger_is_not_continued() -> None:
+    root = root_of(map(leaf_hash, events()[:9]))
+    other = sign_checkpoint(Checkpoint("another-ledger", 9, root), [SIGNER])
+    assert _both_refuse(lines(), Trust(checkpoints=(other,)))
+
+
+def test_a_key_that_is_not_its_own_id_is_none() -> None:
+    name, key_id, key = KEY.split("+", 2)
+    texts = [*write(contents(FEW)._replace(keys=(f"{name}+{key_id[::-1]}+{key}",)))]
+    assert _both_refuse(cut(b"".join(texts)))
+
+
+def test_every_listed_key_has_signed() -> None:
+    texts = [*write(contents(FEW)._replace(keys=(KEY, STRANGER.verifier.text())))]
+    assert _both_refuse(cut(b"".join(texts)))
 
 
 # --- Odd input ---
