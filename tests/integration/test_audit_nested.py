@@ -112,6 +112,20 @@ def test_a_run_that_was_over_by_then_is_not_found(url: str) -> None:
     assert found[2].through == [UUID(int=7), UUID(int=8)]
 
 
+def test_a_config_of_a_later_run_is_not_named(url: str) -> None:
+    history = History()
+    history.do(AdoptCatalog(shipped_catalog()))
+    history.do(CreateConfig(UUID(int=7), content("drops", RARE)))
+    history.do(StartExperiment(drops()))
+    history.do(StopExperiment("drops"))
+    history.do(CreateConfig(UUID(int=8), content("drops", RARE)))
+    found = entries(url, history, lever=RARE, scope="experiment")
+    assert {entry.position: entry.through for entry in found if entry.config_id is None} == {
+        3: [UUID(int=7)],
+        4: [UUID(int=7)],
+    }
+
+
 def test_an_entry_tells_through_which_configs_only_where_a_lever_is_asked_for(url: str) -> None:
     history = drafted_and_started(draft_first=True)
     assert {entry.through is None for entry in entries(url, history)} == {True}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
-from time import monotonic
-from typing import Any
+from time import monotonic, time_ns
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -101,6 +101,21 @@ def test_a_pinned_session_is_checked_with_the_kills_of_its_turn(game: Game) -> N
     (sample,) = told
     (first, *_) = sample.mixed
     assert (first.why, first.levers, first.kills - first.position) == ("session", None, 3)
+    assert checked(game, sample).agrees
+
+
+@pytest.mark.parametrize("pin", [None, "session"])
+def test_what_a_session_waits_for_is_checked_for_the_instant_it_began(
+    game: Game, pin: Literal["session"] | None
+) -> None:
+    later = time_ns() // 1000 + 3_600_000_000
+    game.set(2, "world", "w1", payload={TEMPO: 2.0}, valid_from=format_instant(later))
+    session = game.session(pin=pin)
+    session.turn(1)
+    told = sampled(game)
+    session.turn(2, at=later + 1)
+    (sample,) = told
+    assert sample.values[TEMPO] == 1.5
     assert checked(game, sample).agrees
 
 
