@@ -37,6 +37,25 @@ def main() -> None:
 # --- What is measured ---
 
 
+def _history() -> Iterator[Row | str]:
+    from benchmarks import history
+    from commands.embedded.logins import prepare
+    from commands.embedded.postgres import EmbeddedPostgres
+    from ledger.store import migrate
+    from projections.catalogue import install
+
+    with tempfile.TemporaryDirectory() as folder:
+        server = EmbeddedPostgres(Path(folder))
+        try:
+            server.start()
+            database = prepare(server.url, Path(folder)).superuser
+            migrate(database)
+            install(database)
+            yield from history.rows(database)
+        finally:
+            server.erase()
+
+
 def _servers() -> Iterator[Row | str]:
     from benchmarks import appends, freshness
     from commands.embedded.broker import EmbeddedBroker
@@ -77,6 +96,7 @@ def _peered(module: str) -> Callable[[], Iterator[Row | str]]:
 MEASURED: Mapping[str, tuple[str, Callable[[], Iterator[Row | str]]]] = {
     "resolution": ("Resolution", _peered("resolution")),
     "startup": ("Start of a game's process", _peered("startup")),
+    "history": ("Every past instant", _history),
     "servers": ("Commands, and their way to a replica", _servers),
 }
 

@@ -14,7 +14,7 @@ from typing import Any
 class Row:
     """One measurement of ours beside its limit or peer, both in `unit`.
 
-    `bar` is the highest ratio that is good enough, where there is one.
+    `bar` is the highest ratio that is good enough, `least` the lowest; mostly there is neither.
     """
 
     what: str
@@ -23,6 +23,7 @@ class Row:
     against: str
     unit: str
     bar: float | None = None
+    least: float | None = None
 
     @property
     def ratio(self) -> float:
@@ -32,6 +33,8 @@ class Row:
     @property
     def verdict(self) -> str:
         """Whether the bar is met, in words; nothing where there is none."""
+        if self.least is not None:
+            return f"{'pass' if self.ratio >= self.least else 'FAIL'}: at least {self.least:g}"
         if self.bar is None:
             return ""
         met = "pass" if self.ratio <= self.bar else "FAIL"
