@@ -386,7 +386,7 @@ def test_a_line_that_must_be_there_is(part: Part) -> None:
     fault = _checked(*texts).faults[0]
     if part in {Part.CHECKPOINT, Part.KEYS}:
         assert (fault.part, fault.kind) == (part, Kind.MISSING)
-        assert part_of(texts[fault.line - 2]) is not Part.END
+        assert part_of(lines(answered=True)[fault.line - 1]) is part
 
 
 @pytest.mark.parametrize("part", [Part.HEADER, Part.CHECKPOINT, Part.KEYS])
@@ -419,6 +419,8 @@ def test_a_key_that_is_not_its_own_id_is_none() -> None:
     name, key_id, key = KEY.split("+", 2)
     texts = [*write(contents(FEW)._replace(keys=(f"{name}+{key_id[::-1]}+{key}",)))]
     assert _both_refuse(cut(b"".join(texts)))
+    with pytest.raises(ValueError, match="not a key"):
+        verify_bundle.read_key(f"{name}+{key_id[::-1]}+{key}")
 
 
 def test_every_listed_key_has_signed() -> None:
