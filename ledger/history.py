@@ -25,7 +25,7 @@ from ledger.errors import RuleError
 from ledger.events import Recorded
 from ledger.live import Activation, Live, activate, assemble, deactivate, evolve_live, thing
 from ledger.resolve import Explained, resolve
-from ledger.scopes import Context, Place, Scope
+from ledger.scopes import EVERYWHERE, Context, Place, Scope
 from ledger.targeting import compile_rule
 from ledger.targeting.instants import turns
 from ledger.verdicts import Verdicts
@@ -33,6 +33,7 @@ from ledger.verdicts import Verdicts
 Json = Any
 
 _SCOPES = list(Scope)
+_NEVER = 1 << 62
 _SORTED = orjson.OPT_SORT_KEYS
 
 
@@ -66,12 +67,15 @@ class Versions:
     def add(self, recorded: Recorded) -> None:
         """Take in the next event."""
         for thing_id in dict.fromkeys(evolve_live(self._live, recorded)):
-            ended = self._open.pop(thing_id, None)
+            value = thing(self._live, thing_id)
+            ended = self._open.get(thing_id)
             if ended is not None:
+                if thing(ended.state, thing_id) == value:
+                    continue
+                del self._open[thing_id]
                 self._past.append(
                     ended._replace(ends=recorded.position, ended_at=recorded.recorded_at)
                 )
-            value = thing(self._live, thing_id)
             if value is not None:
                 state = assemble(0, 0, [value])
                 position, at = recorded.position, recorded.recorded_at
@@ -195,6 +199,14 @@ class Course:
 
     def _concerns(self, activation: Activation) -> bool:
         return not self._bound.isdisjoint(activation.pinned.payload)
+
+    def activation(self, config_id: UUID, position: int) -> Activation | None:
+        """Find the activation that an event of a config began, else the one that it ended."""
+        there = [version for version in self._versions if version.thing == str(config_id)]
+        begun = [version for version in there if version.begins == position]
+        for version in begun or [version for version in there if version.ends == position]:
+            return version.state.activations[config_id]
+        return None
 
     def value(self, live: Live, at: Instant) -> Json:
         """Resolve the lever."""
@@ -377,3 +389,30 @@ def _turns(rule: str, catalog: Catalog, context: Context) -> tuple[frozenset[Ins
         return frozenset(), True
     bindings: Mapping[str, object] = catalog.read_attributes(context.bindings())
     return turns(compiled.tree, bindings)
+
+
+def in_force_since(activation: Activation, versions: Iterable[Version]) -> Instant:
+    """Tell since when an activation is in force: its event, or the opening of its window.
+
+    `versions` are those of the freezes: a window that would have opened in one opened at its end.
+    """
+    at = activation.origin.recorded_at
+    opens = activation.pinned.window.valid_from
+    if opens is None or opens <= at:
+        return at
+    at = opens
+    for begin, end in sorted(_freezes_of(activation.pinned.place, versions)):
+        if begin < at < end:
+            at = end
+    return at
+
+
+def _freezes_of(place: Place, versions: Iterable[Version]) -> set[tuple[Instant, Instant]]:
+    """List the freezes of a place that have ended: each did when the last that tells of it did."""
+    ends: dict[Instant, Instant] = {}
+    for version in versions:
+        for where, freezes in version.state.freezes.items():
+            for freeze in freezes if where in {EVERYWHERE, place} else ():
+                end = version.ended_at if freeze.end is None else freeze.end
+                ends[freeze.begin] = max(ends.get(freeze.begin, 0), _NEVER if end is None else end)
+    return {(begin, end) for begin, end in ends.items() if end < _NEVER}

@@ -291,6 +291,45 @@ class Resolved(Answer):
     token: str
 
 
+class LeverChange(Answer):
+    """A change of a lever's value; null is a lever that the catalog in force does not have."""
+
+    at: Moment
+    before: Any
+    after: Any
+    cause: dict[str, Any] = Field(
+        description="its kind: what an event did (its `action` in the audit trail), or "
+        "window_open, window_close, ramp_step or rule, with the config whose edge it was"
+    )
+    also: list[dict[str, Any]] = Field(description="what else happened at that instant")
+    source: dict[str, Any] | None = Field(description="where the value comes from since")
+
+
+class History(Answer):
+    """The changes of a lever's value for a context over an interval; `next` pages on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    lever: str
+    from_: Moment = Field(alias="from")
+    to: Moment
+    since: Moment = Field(description="where this page begins: at `from`, or behind its cursor")
+    value: Any = Field(description="what it was at `since`")
+    changes: list[LeverChange]
+    exact: bool
+    inexact: list[dict[str, Any]] = Field(description="rules whose changes may be missing")
+    next: str | None
+
+
+class Blamed(Answer):
+    """Per lever its value, and who is behind it."""
+
+    position: int
+    at: Moment
+    token: str
+    levers: dict[str, dict[str, Any]]
+
+
 class RuleCheck(Answer):
     """A targeting rule that was checked: the names that it reads, or what is wrong with it."""
 

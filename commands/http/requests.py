@@ -147,7 +147,7 @@ def _query_names(dependant: Dependant) -> Iterator[str]:
     for param in dependant.query_params:
         kind = param.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from kind.model_fields
+            yield from (field.alias or name for name, field in kind.model_fields.items())
         else:
             yield param.alias
     for dependency in dependant.dependencies:

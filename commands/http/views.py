@@ -11,7 +11,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.errors import LedgerUnavailable
 from ledger.live import Live
-from projections.timeline import prefix_at
+from projections.timeline import Span, TimelineView, prefix_at, spans_between
 from projections.views import Connection, Standing, standings
 
 _TIMEOUT = 5.0
@@ -74,6 +74,20 @@ class Views:
             except psycopg.errors.UndefinedTable:
                 return None
         return None if found is None else found.live()
+
+    def reached(self) -> int:
+        """Tell the last event that the timeline takes account of; 0 where this version is not."""
+        found = (self.standings() or {}).get(TimelineView.name)
+        if found is None or found.version != TimelineView.version:
+            return 0
+        return found.position
+
+    def between(
+        self, first: int, last: int, parts: Collection[str], levers: Collection[str] | None
+    ) -> list[Span]:
+        """List what held at some time from right after one event to right after another."""
+        with self.connection() as connection:
+            return spans_between(connection, first, last, parts, levers)
 
 
 def _as_reader(connection: psycopg.Connection[Any]) -> None:
