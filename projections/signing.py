@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from threading import Event
+from time import monotonic
 
 import psycopg
 
@@ -46,15 +47,26 @@ def run(url: str, signers: Sequence[Signer], stop: Event, origin: str | None = N
     """
     said, pause = "", _BETWEEN_LOOKS
     while not stop.is_set():
+        began = monotonic()
         try:
             _follow(url, signers, stop, origin)
-        except (psycopg.Error, LedgerError) as error:
-            words = " ".join(str(error).split())
-            if words != said:
-                refused = isinstance(error, SigningRefused)
-                _log.log(logging.ERROR if refused else logging.WARNING, "not signing: %s", words)
-            said, pause = words, min(2 * pause, _LONGEST_PAUSE)
+        except Exception as error:
+            if monotonic() - began > _LONGEST_PAUSE:
+                said, pause = "", _BETWEEN_LOOKS
+            said = _report(error, said)
             stop.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _report(error: Exception, before: str) -> str:
+    """Log why nothing is signed: a refusal again and again, all else when it is news."""
+    words = " ".join(str(error).split())
+    if isinstance(error, SigningRefused):
+        _log.error("not signing: %s", words)
+    elif words != before:
+        unexpected = not isinstance(error, LedgerError | psycopg.Error)
+        _log.warning("not signing: %s", words, exc_info=unexpected)
+    return words
 
 
 def _follow(url: str, signers: Sequence[Signer], stop: Event, origin: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from commands.settings import SIGNING_KEY_FILE, Settings
 Json = Any
 Verb = Callable[..., None]
 
+_DASHED = re.compile(r"-[A-Za-z0-9_-]{40,}", re.ASCII)
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -121,7 +123,26 @@ def prove_consistency(desk: Desk, keys: Json, old: Path, new: Path | None) -> No
     _say(desk, answer, words + checking.consistency(answer, before, keys, after))
 
 
-@proof.command("answer")
+class _OfToken(click.Command):
+    """A verb whose argument is a token: one in 64 of them begins with a dash, like an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put such a token where nothing is taken for an option; not a value of an option."""
+        valued = {name for option in self.params if _takes_value(option) for name in option.opts}
+        tokens = [
+            word
+            for before, word in zip(["", *args], args, strict=False)
+            if _DASHED.fullmatch(word) and before not in valued
+        ]
+        others = [word for word in args if word not in tokens]
+        return super().parse_args(ctx, [*others, "--", *tokens] if tokens else args)
+
+
+def _takes_value(option: click.Parameter) -> bool:
+    return isinstance(option, click.Option) and not option.is_flag
+
+
+@proof.command("answer", cls=_OfToken)
 @click.argument("answer_token", metavar="ANSWER")
 @talking
 @_checking

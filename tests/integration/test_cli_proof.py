@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 
 from commands import checking
 from commands.client import Api
+from commands.models import ContextBody
+from commands.questions import Pinned
+from ledger.clock import parse_instant
 from ledger.errors import LedgerError
 from ledger.notes import Signer
 from ledger.store import LedgerStore
@@ -93,6 +97,17 @@ def test_an_answer_rests_on_events_in_the_log(liveops: Terminal) -> None:
     assert "It supplied kill DIALOGUE_GATE." in said
 
 
+def test_a_token_may_begin_like_an_option(liveops: Terminal) -> None:
+    at = parse_instant(liveops.answer("status")["recorded_at"])
+    tokens = (
+        Pinned(position=4, at=at, context=ContextBody(session_id=f"s{n}")).token()
+        for n in range(10_000)
+    )
+    token = next(token for token in tokens if token.startswith("-"))
+    assert "PROVED" in liveops.said("proof", "answer", token, *KEY, columns=200)
+    assert "PROVED" in liveops.said("proof", "answer", *KEY, token, columns=200)
+
+
 def test_the_key_may_be_a_file(liveops: Terminal, tmp_path: Path) -> None:
     private, public = tmp_path / "private", tmp_path / "public"
     private.write_text(SIGNER.text() + "\n")
@@ -164,6 +179,23 @@ def test_a_server_that_lies_is_found_out(liveops: Terminal) -> None:
         assert changed != answer["answer"], told
         with pytest.raises(LedgerError):
             checking.answer({**answer, "answer": changed}, token, KEYS)
+
+
+def test_what_is_genuine_is_no_proof_of_something_else(liveops: Terminal) -> None:
+    with Api(liveops.url, TOKEN) as api:
+        tokens = [
+            api.get("/resolve/preview", session_id="s", position=position)["token"]
+            for position in (2, 4)
+        ]
+        early, late = (api.get("/proof/answer", token=token) for token in tokens)
+        consistency = api.get("/proof/consistency", old=4)
+    with pytest.raises(LedgerError, match="Event 3 is later than the answer"):
+        checking.answer({**early, "events": late["events"]}, tokens[0], KEYS)
+    with pytest.raises(LedgerError, match="of another answer"):
+        checking.answer(late, tokens[0], KEYS)
+    signed, _ = checking.checkpoint(consistency["checkpoint"], KEYS)
+    with pytest.raises(LedgerError, match="These are two logs"):
+        checking.consistency(consistency, replace(signed, origin="another"), KEYS)
 
 
 UNUSED = {"old_checkpoint"}

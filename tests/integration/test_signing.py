@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 import pytest
 
 from ledger.merkle import root
-from ledger.notes import Signer, open_checkpoint
+from ledger.notes import Checkpoint, Signer, open_checkpoint, sign_checkpoint
 from projections import checkpoints, tree
 from projections.catalogue import install
 from projections.rebuild import rebuild
@@ -17,7 +18,7 @@ from projections.signing import Signing, SigningRefused, run
 from projections.tree import TreeView
 from projections.views import Connection, connect
 from tests.integration.patience import eventually
-from tests.integration.projecting import many_configs, project, record
+from tests.integration.projecting import many_configs, project, record, terminate
 
 VIEW = TreeView()
 OLD, NEW = (Signer.generate("the-log", bytes([n] * 32)) for n in (1, 2))
@@ -90,15 +91,22 @@ def test_keys_are_changed_by_signing_with_both(url: str, connection: Connection)
 
 def test_two_who_sign_agree(url: str, connection: Connection) -> None:
     grow(url, 1, 4)
-    stop = threading.Event()
-    threads = [threading.Thread(target=run, args=(url, [OLD], stop)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    eventually(lambda: signed(connection) == [4])
-    stop.set()
-    for thread in threads:
-        thread.join(10)
+    with signing_thread(url), signing_thread(url):
+        eventually(lambda: signed(connection) == [4])
     assert signed(connection) == [4]
+
+
+@contextmanager
+def signing_thread(url: str) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=run, args=(url, [OLD], stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
 
 
 # --- What is not signed ---
@@ -125,6 +133,27 @@ def test_a_history_that_was_rewritten_is_not_signed(url: str, connection: Connec
     with pytest.raises(SigningRefused, match="the first 8 events are not those that were signed"):
         look(connection)
     assert signed(connection) == [8]
+
+
+def test_who_does_not_sign_says_so(
+    url: str, connection: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    grow(url, 1, 8)
+    look(connection)
+    tamper(url, "DELETE FROM liveops_events WHERE position > 7")
+    with signing_thread(url):
+        eventually(lambda: "not signing: the ledger ends at position 7" in caplog.text)
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+def test_a_lost_connection_does_not_end_it(url: str, connection: Connection) -> None:
+    grow(url, 1, 4)
+    with signing_thread(url):
+        eventually(lambda: signed(connection) == [4])
+        terminate(url, "liveops projector")
+        grow(url, 5, 6)
+        with connect(url) as another:
+            eventually(lambda: signed(another) == [4, 6])
 
 
 def test_an_end_that_is_missing_is_noticed(url: str, connection: Connection) -> None:
@@ -157,6 +186,16 @@ def test_a_checkpoint_that_was_changed_is_noticed(
     look(connection)
     connection.execute(change.encode())
     with pytest.raises(SigningRefused):
+        look(connection)
+
+
+def test_a_note_of_another_history_is_noticed(url: str, connection: Connection) -> None:
+    grow(url, 1, 8)
+    look(connection)
+    other = Checkpoint(f"liveops-ledger/{EVENTS[0].event_id}", 8, bytes(32))
+    note = sign_checkpoint(other, [OLD])
+    connection.execute("UPDATE liveops_checkpoints SET note = %s", (note,))
+    with pytest.raises(SigningRefused, match="says something else"):
         look(connection)
 
 
