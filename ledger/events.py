@@ -444,19 +444,19 @@ def decode_envelope(value: bytes) -> Recorded:
 
 def decode_members(position: int, recorded_at: Instant, members: Mapping[str, Json]) -> Recorded:
     """Read an event from the members of its stored bytes."""
-    config_id = _uuid(members["config_id"]) if "config_id" in members else _NO_CONFIG
+    config_id = read_uuid(members["config_id"]) if "config_id" in members else _NO_CONFIG
     correlation, causation = members["correlation_id"], members["causation_id"]
-    correlation_id = _uuid(correlation)
+    correlation_id = read_uuid(correlation)
     cause = Cause(
-        actor=_actor(members["actor"]),
+        actor=read_actor(members["actor"]),
         reason=members["reason"],
         correlation_id=correlation_id,
-        causation_id=correlation_id if causation == correlation else _uuid(causation),
+        causation_id=correlation_id if causation == correlation else read_uuid(causation),
     )
     return Recorded(
         position,
         recorded_at,
-        _uuid(members["event_id"]),
+        read_uuid(members["event_id"]),
         cause,
         _event(members["type"], members["schema_version"], config_id, members["data"]),
     )
@@ -465,8 +465,11 @@ def decode_members(position: int, recorded_at: Instant, members: Mapping[str, Js
 _new, _set, _UNKNOWN = object.__new__, object.__setattr__, SafeUUID.unknown
 
 
-def _uuid(text: str) -> UUID:
-    """Read a UUID. Its own constructor does the same, but takes a quarter of a replay's time."""
+def read_uuid(text: str) -> UUID:
+    """Read a UUID; raises ValueError.
+
+    Its own constructor does the same, but takes a quarter of a replay's time.
+    """
     digits = text.replace("-", "")
     if len(digits) != 32:
         return UUID(text)
@@ -477,7 +480,7 @@ def _uuid(text: str) -> UUID:
 
 
 # The same few people do nearly everything.
-_actor = lru_cache(maxsize=1024)(_uuid)
+read_actor = lru_cache(maxsize=1024)(read_uuid)
 
 
 @cache
