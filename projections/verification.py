@@ -3,7 +3,8 @@
 It reads one snapshot. Every view is built a second time, by its own code, in temporary tables, up
 to the position where the live one stands; then each row of the two is compared as Postgres writes
 it. On the way every event is checked by `projections.log_check`. Nothing is written but temporary
-tables, which go with the transaction; nobody waits for it, and it waits for nobody.
+tables, which go with the connection. A view's own tables are held only while they are compared, so
+that a rebuild can swap one at any time: then that view is not compared.
 """
 
 from __future__ import annotations
@@ -108,15 +109,18 @@ def verify(
     done `alone`, VerificationUnderWay.
     """
     with ledger_errors("the ledger cannot be verified"):
-        connection = connect(url)
+        connection, beside = connect(url), connect(url)
         try:
+            copies = Copies(connection, () if upto is not None else views)
+            leaves = _Leaves(beside)
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             with connection.transaction(force_rollback=True):
                 if alone and _lock(connection) != (True,):
                     raise VerificationUnderWay
-                walk = _Walk(connection, views, upto, evidence or Evidence())
+                walk = _Walk(connection, copies, leaves, upto, evidence or Evidence())
                 return walk.go(on_progress or (lambda *_: None))
         finally:
+            close(beside)
             close(connection)
 
 
@@ -128,27 +132,34 @@ class _Walk:
     """One verification, inside its transaction: first the log, then the views."""
 
     def __init__(
-        self, connection: Connection, views: Sequence[View], upto: int | None, evidence: Evidence
+        self,
+        connection: Connection,
+        copies: Copies,
+        leaves: _Leaves,
+        upto: int | None,
+        evidence: Evidence,
     ) -> None:
         self._connection = connection
+        self._copies = copies
+        self._leaves = leaves
+        self._upto = upto
         self._began = time.monotonic()
         connection.execute(sql.queries()["verification_session"])
         self._head = head(connection)
-        self._upto = None if upto is None or upto >= self._head else upto
-        self._tree_size = _size_of_tree(connection)
         keys = [*map(Verifier.parse, checkpoints.log_keys(connection)), *evidence.keys]
         heads = heapq.merge(self._heads(), evidence.heads, key=lambda signed: signed.size)
-        self._check = LogCheck(_Leaves(connection, self._tree_size), heads, keys, evidence.origin)
-        self._copies = Copies(connection, () if self._upto is not None else views, self._head)
+        self._check = LogCheck(leaves, heads, keys, evidence.origin)
+        copies.begin(self._head)
 
     def go(self, report: OnProgress) -> Verdict:
         for batch in self._batches():
             self._copies.work_on_ledger()
             read = [self._check.add(row) for row in batch]
             self._copies.apply([recorded for recorded in read if recorded is not None])
-            report("events", self._check.position, self._upto or self._head)
+            report("events", self._check.position, min(self._upto or self._head, self._head))
         self._copies.work_on_ledger()
-        log = self._check.end(self._tree_size, whole=self._upto is None)
+        whole = self._upto is None or self._upto >= self._head
+        log = self._check.end(self._leaves.size, whole=whole)
         views = list(self._copies.compare(report))
         return Verdict(
             self._check.position,
@@ -176,32 +187,31 @@ class _Walk:
             after = found[-1].size
 
 
-def _size_of_tree(connection: Connection) -> int:
-    row = connection.execute(sql.queries()["tables_exist"], {"tables": ["liveops_tree"]}).fetchone()
-    return tree.size(connection) if row == (True,) else 0
-
-
-@dataclass(slots=True)
 class _Leaves:
-    """The leaves that the tree holds, read a tile at a time."""
+    """The leaves that the tree holds, read a tile at a time, on a connection beside.
 
-    connection: Connection
-    size: int
-    _tile: int = -1
-    _hashes: bytes = b""
+    In the snapshot's transaction they would keep the tree from being swapped. A tree only grows: as
+    wide as it was before the snapshot was taken it is in every later one.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._tile, self._hashes = -1, b""
+        there = self._ask("tables_exist", {"tables": ["liveops_tree"]})
+        self.size = tree.size(connection) if there == (True,) else 0
 
     def __call__(self, position: int) -> Hash | None:
         if not 0 < position <= self.size:
             return None
         tile, place = divmod(position - 1, TILE_WIDTH)
         if tile != self._tile:
-            self._tile, self._hashes = tile, self._read(tile)
+            row = self._ask("tree_read", {"levels": [0], "tiles": [tile]})
+            self._tile, self._hashes = tile, b"" if row is None else bytes(row[2])
         return self._hashes[place * HASH_BYTES : (place + 1) * HASH_BYTES]
 
-    def _read(self, tile: int) -> bytes:
-        wanted = {"levels": [0], "tiles": [tile]}
-        row = self.connection.execute(sql.queries()["tree_read"], wanted, binary=True).fetchone()
-        return b"" if row is None else bytes(row[2])
+    def _ask(self, query: str, parameters: Mapping[str, Any]) -> tuple[Any, ...] | None:
+        asked = self._connection.execute(sql.queries()[query], parameters, binary=True)
+        return asked.fetchone()
 
 
 # --- The views a second time ---
@@ -218,25 +228,34 @@ class _Copy:
     """A view on its way in temporary tables; `stuck` says what it cannot get past."""
 
     view: View
-    standing: Standing
     tables: Mapping[str, _Table]
+    standing: Standing
     stuck: str | None = None
     recorded_at: int | None = None
 
 
 class Copies:
-    """The views built from the first event on in temporary tables, as one snapshot shows it."""
+    """The views built from the first event on in temporary tables, as one snapshot shows it.
 
-    def __init__(self, connection: Connection, views: Sequence[View], last: int) -> None:
+    The tables are made before the snapshot is taken: to make one holds the live one until the
+    transaction ends.
+    """
+
+    def __init__(self, connection: Connection, views: Sequence[View]) -> None:
         self._connection = connection
         self._schemas = Schemas.of(connection)
         self._path = f"pg_temp, {self._schemas.ledger_path.removesuffix(', pg_temp')}"
-        self._known = standings(connection)
         self._batches = 0
         self._refused: list[tuple[ViewVerdict, list[Fault]]] = []
+        self._copies: list[_Copy] = []
+        self._tables = {view: self._made(view) for view in views}
+
+    def begin(self, last: int) -> None:
+        """See in the snapshot where the live views stand; `last` is the ledger's last event."""
         self.work_on_ledger()
-        begun = [self._begun(view, last) for view in views]
-        self._copies = [copy for copy in begun if copy is not None]
+        known = standings(self._connection)
+        for view, tables in self._tables.items():
+            self._begin(view, tables, known.get(view.name), last)
 
     def work_on_ledger(self) -> None:
         """Let names mean the live tables, until the next `apply`."""
@@ -266,31 +285,34 @@ class Copies:
             else:
                 yield _judged(copy.view, copy.standing, [*_stamp(copy), *faults])
 
-    def _begun(self, view: View, last: int) -> _Copy | None:
-        standing = self._known.get(view.name)
+    def _begin(
+        self,
+        view: View,
+        found: Mapping[str, _Table | None],
+        standing: Standing | None,
+        last: int,
+    ) -> None:
+        tables = {name: table for name, table in found.items() if table is not None and table.key}
+        lost = [Fault(name, "the table, or its key, is gone") for name in found.keys() - tables]
         if standing is None:
             self._refused.append(_skipped(view, 0, "it is not in the database"))
         elif standing.version != view.version:
             made = f"it is of version {standing.version}, this program makes {view.version}"
             self._refused.append(_skipped(view, standing.position, made))
+        elif lost:
+            self._refused.append(_judged(view, standing, lost))
         elif standing.position > last:
             what = f"it stands at position {standing.position}, but the ledger ends at {last}"
             self._refused.append(_judged(view, standing, [Fault(view.name, what)]))
         else:
-            return self._made(view, standing)
-        return None
+            self._copies.append(_Copy(view, tables, standing))
 
-    def _made(self, view: View, standing: Standing) -> _Copy | None:
+    def _made(self, view: View) -> dict[str, _Table | None]:
         found = {name: self._table(name) for name in view.tables}
-        tables = {name: table for name, table in found.items() if table is not None and table.key}
-        lost = [Fault(name, "the table, or its key, is gone") for name in found.keys() - tables]
-        if lost:
-            self._refused.append(_judged(view, standing, lost))
-            return None
-        for name in view.tables:
+        for name in (name for name, table in found.items() if table is not None):
             parts = {"table": Identifier("pg_temp", name), "live": self._live(name)}
             self._connection.execute(composed("verification_like", parts))
-        return _Copy(view, standing, tables)
+        return found
 
     def _table(self, name: str) -> _Table | None:
         parameters = {"table": self._live(name).as_string(self._connection)}

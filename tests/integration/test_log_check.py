@@ -50,7 +50,7 @@ def head_of(leaves: Sequence[Hash], size: int) -> SignedHead:
 def log() -> Log:
     rows: list[LogRow] = []
     versions: dict[UUID, int] = {}
-    for n, recorded in enumerate(random_history(5, 120).events):
+    for n, recorded in enumerate(random_history(5, 90).events):
         event = recorded.event
         versions[event.stream] = versions.get(event.stream, 0) + 1
         state = encode(event, recorded.event_id, recorded.cause)
