@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from ledger.clock import Instant
+from ledger.clock import Instant, format_instant
 from ledger.cloudevents import HEAD, Head, Link, Unreadable, read_head, read_thing
 from ledger.live import CATALOG, Activation, Live, assemble, evolve_live
 from ledger.plan import Plan
@@ -25,6 +25,20 @@ Key = TypeVar("Key")
 
 class Gap(Exception):
     """Events are missing before this one."""
+
+
+class Forked(Exception):
+    """The events are of another history than what is known: an earlier backup was restored."""
+
+
+class Mark(NamedTuple):
+    """An event that is known, and when it was recorded: no two histories have that in common."""
+
+    position: int
+    recorded_at: Instant
+
+
+NOTHING = Mark(0, 0)
 
 
 class Change(NamedTuple):
@@ -44,29 +58,55 @@ class Prefix:
     """Takes events in order and applies them batch by batch.
 
     `live` goes on with every batch; `plan` is replaced, and whoever has it can go on reading it.
+    `served` is what an earlier prefix came to: `confirmed` once this one was seen to continue it.
+    Raises Forked when it does not.
     """
 
-    def __init__(self, live: Live | None = None) -> None:
+    def __init__(self, live: Live | None = None, served: Mark = NOTHING) -> None:
         self.live = Live() if live is None else live
         self.plan = Plan.of(self.live)
-        self.received = self.live.position
+        self.confirmed = served.position == 0
+        self._served = served
+        self._last = Mark(self.live.position, self.live.recorded_at)
+        self._agree(self._last)
         self._whole: list[Recorded] = []
         self._open: list[Recorded] = []
 
     def take(self, link: Link, value: bytes) -> None:
         """Take the next event; one that is known already is passed over.
 
-        Raises Gap when events are missing before it, Unreadable when it cannot be read.
+        Raises Gap when events are missing before it, Unreadable when it cannot be read, Forked
+        when it is not the one that is known.
         """
         if link.position <= self.received:
+            # A topic that is filled again tells everything anew. It must be the same.
+            if link.position in (self.received, self._served.position):
+                self._agree(Mark(link.position, _read(link, value).recorded_at))
             return
         if link.previous != self.received:
             raise Gap(f"event {link.position} follows {link.previous}, not {self.received}")
-        self._open.append(_read(link, value))
-        self.received = link.position
+        recorded = _read(link, value)
+        self._agree(Mark(link.position, recorded.recorded_at))
+        self._open.append(recorded)
+        self._last = Mark(link.position, recorded.recorded_at)
         if link.ends_batch:
             self._whole += self._open
             self._open.clear()
+
+    @property
+    def received(self) -> int:
+        """The position of the last event that was taken."""
+        return self._last.position
+
+    def _agree(self, mark: Mark) -> None:
+        for known in (self._served, self._last):
+            if mark.position == known.position and mark != known:
+                was, is_now = format_instant(known.recorded_at), format_instant(mark.recorded_at)
+                raise Forked(
+                    f"event {mark.position} was recorded at {was}, and now one of {is_now} is in "
+                    "its place: the ledger was restored to before it, and went on otherwise"
+                )
+        self.confirmed = self.confirmed or mark == self._served
 
     def apply(self) -> bool:
         """Apply the batches that are whole; False when there are none."""

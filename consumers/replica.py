@@ -24,7 +24,7 @@ from consumers.answers import Answers, Exposure, NotReady, Sampling
 from consumers.feed import Feed, FeedLost
 from consumers.logs import log
 from consumers.memo import CacheStatistics
-from consumers.prefix import Change, Gap, Prefix, change, start_from
+from consumers.prefix import Change, Forked, Gap, Mark, Prefix, change, start_from
 from consumers.session import Pinning, Session
 from consumers.views import GameSystems
 from ledger.clock import Instant
@@ -249,7 +249,7 @@ class Replica:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _note(self, error: Exception) -> None:
-        expected = isinstance(error, (Gap, FeedLost, Unreadable))
+        expected = isinstance(error, (Forked, Gap, FeedLost, Unreadable))
         words = str(error) if expected else f"{type(error).__name__}: {error}"
         if words != self._answers.trouble and not self._stop.is_set():
             log().warning("serving position %d: %s", self.position, words)
@@ -262,13 +262,16 @@ class Replica:
         if live is None:
             return self._build(feed, None, None)
         try:
-            return self._build(feed, live, live.recorded_at)
+            # From what is served on, where there is any: the new state must continue that.
+            return self._build(
+                feed, live, min(live.recorded_at, self.recorded_at or live.recorded_at)
+            )
         except Gap:
             # Their time did not lead to the events that follow: look for them among all.
             return self._build(feed, live, None)
 
     def _build(self, feed: Feed, live: Live | None, since: Instant | None) -> Prefix:
-        prefix = Prefix(live)
+        prefix = Prefix(live, Mark(self.position, self.recorded_at))
         feed.follow(since)
         goal = feed.end()
         while not self._stop.is_set():
@@ -278,6 +281,8 @@ class Replica:
                 continue
             # Topics that were emptied are being filled again: what is served never goes back.
             if prefix.plan.position >= max(self.position, 1):
+                if not prefix.confirmed:
+                    raise Gap(f"event {self.position}, which is served, is not in the topic")
                 self._serve(prefix.plan)
                 break
             self._answers.trouble = f"the topics are only at position {prefix.plan.position}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.prefix import Gap, Prefix, change, start_from
+from consumers.prefix import Forked, Gap, Mark, Prefix, change, start_from
 from ledger.catalog import Catalog, shipped_catalog
 from ledger.cloudevents import HEAD, Link, Record, Unreadable, link_of
 from ledger.intents import AdoptCatalog, DeactivateConfig, Freeze, KillLever
@@ -214,3 +214,40 @@ def test_another_catalog_changes_the_levers_that_differ(chronicle: Chronicle) ->
     chronicle.do(AdoptCatalog(Catalog.from_json(file)))
     assert change(before, Plan.of(chronicle.live)).levers == {TEMPO}
     assert change(before, before).levers == frozenset()
+
+
+def forked(chronicle: Chronicle) -> tuple[list[Record], list[Record]]:
+    """Publish a ledger, and one that has the same beginning but went on later, and otherwise."""
+    known = published(chronicle).events
+    other = Chronicle()
+    other.do(AdoptCatalog(shipped_catalog()))
+    other.now += 5_000_000
+    other.config(1, "world", "w1", payload={TEMPO: 1.5})
+    return known, published(other).events
+
+
+def test_a_topic_that_is_filled_with_another_history_is_not_followed(chronicle: Chronicle) -> None:
+    known, others = forked(chronicle)
+    prefix = Prefix()
+    for record in known:
+        take(prefix, record)
+    for record in known:
+        take(prefix, record)
+    for record in others[:-1]:
+        take(prefix, record)
+    with pytest.raises(Forked, match=f"event {len(known)} was recorded at"):
+        take(prefix, others[-1])
+
+
+def test_a_state_is_confirmed_only_as_what_continues_what_was_served(chronicle: Chronicle) -> None:
+    known, others = forked(chronicle)
+    stored = chronicle.stored
+    served = Mark(stored[1].position, stored[1].recorded_at)
+    ours, theirs = Prefix(None, served), Prefix(None, served)
+    take(ours, known[0])
+    take(theirs, others[0])
+    assert not ours.confirmed
+    take(ours, known[1])
+    assert ours.confirmed
+    with pytest.raises(Forked):
+        take(theirs, others[1])
