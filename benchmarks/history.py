@@ -14,18 +14,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import psycopg
 
-from benchmarks.bench import Contestant, Row, Taken, race
-from benchmarks.ledgers import Past, askers, grow
+from benchmarks.bench import Contestant, Row, Taken, percentile, race
+from benchmarks.ledgers import START, Past, askers, grow
 from benchmarks.replays import bare, elsewhere, evolved, folded, seconds
+from commands.history import Histories
 from commands.http.views import Views
 from commands.ledger import Ledger
 from commands.models import ContextBody
 from commands.prefixes import Prefixes
 from commands.questions import Question, Questions
+from ledger.clock import Instant
 from ledger.events import envelope
 from ledger.live import things
 from ledger.merkle import (
@@ -44,9 +47,12 @@ from projections.trail import list_audit
 from projections.views import Connection
 
 SIZES = tuple(map(int, os.environ.get("BENCHMARK_EVENTS", "10000,100000,1000000").split(",")))
-REPLAYS = 3
+REPLAYED = 1_000_000
+"""Events that each side of the replays' race reads; at least three times over the ledger."""
+
 QUICK_ROUNDS = 12
 PAGE = 50
+HISTORIES, HISTORY_PAGE = 5, 1000
 LEVER = "DROP_RATE_RARE_MULTIPLIER"
 
 _BEGAN = time.monotonic()
@@ -61,6 +67,7 @@ class Figures:
     memory: float = 0.0
     rebuilt: Mapping[str, float] = field(default_factory=dict)
     taken: Mapping[str, Taken] = field(default_factory=dict)
+    history: tuple[float, int] = (0.0, 0)
 
 
 def rows(database: str) -> Iterator[Row | str]:
@@ -96,7 +103,7 @@ def _replays(database: str, figures: Figures) -> Iterator[Row]:
     _say(f"{size:,} events: replaying")
     ours, limit = list[float](), list[float]()
     with LedgerStore(database) as store:
-        for _ in range(REPLAYS):
+        for _ in range(min(20, max(3, REPLAYED // size))):
             limit.append(seconds(lambda: bare(database)))
             ours.append(seconds(lambda: folded(store)))
         figures.replay = min(ours) * 1e6
@@ -138,6 +145,7 @@ def _ask(database: str, figures: Figures) -> None:
             **_proofs(connection, store, figures.size),
         }
         figures.taken = race(contestants, QUICK_ROUNDS)
+        figures.history = _whole_history(store, views)
 
 
 def _as_of(store: LedgerStore, views: Views, size: int) -> dict[str, Contestant]:
@@ -182,6 +190,22 @@ _REMEMBERED = [
     for kept in vars(module).values()
     if hasattr(kept, "cache_clear")
 ]
+
+
+def _whole_history(store: LedgerStore, views: Views) -> tuple[float, int]:
+    """Read all that a lever's value for some players ever was: the median time, and changes."""
+    ledger = Ledger(store)
+    histories = Histories(ledger, Prefixes(ledger, views.past), views)
+    took, changes = list[float](), 0
+    for context in islice(askers(), HISTORIES):
+        began = time.perf_counter()
+        following: Instant | None = START
+        while following is not None:
+            stretch = histories.stretch(following, None)
+            page = histories.page(LEVER, context, stretch, HISTORY_PAGE)
+            changes, following = changes + len(page.changes), page.next
+        took.append(time.perf_counter() - began)
+    return percentile(took, 0.5) * 1e6, changes // HISTORIES
 
 
 def _audit(connection: Connection, size: int) -> dict[str, Contestant]:
@@ -247,6 +271,9 @@ def _alone(now: Figures, earlier: Sequence[Figures]) -> Iterator[Row]:
     for name, taken in now.taken.items():
         if "proof" in name:
             yield Row(f"{size:,} events: {name}, p99", taken.p99 / 1e3, 10, "the bar", "ms", 1)
+    took, changes = now.history
+    what = f"{size:,} events: history of one lever over all of them, {changes} changes, median"
+    yield Row(what, took / 1e3, now.replay / 1e3, "full replay", "ms")
     before = earlier[0] if earlier else now
     for name, took in now.rebuilt.items():
         rates = size / took, before.size / before.rebuilt[name]
