@@ -89,7 +89,7 @@ def read(line, how):
     """Take from a line, that is its number and its text, what is wanted of it."""
     try:
         return how(json.loads(line[1]))
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as wrong:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as wrong:
         need(False, line[0], f"this cannot be believed: {wrong}")
 
 def compare(first, found, line):

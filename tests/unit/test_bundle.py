@@ -445,12 +445,15 @@ def test_every_listed_key_has_signed() -> None:
         b'{"format":1}\n{"checkpoint":1}\n{"keys":1}\n{"end":1}\n',
         b'{"format":1}\n{"checkpoint":"\\n\\n"}\n{"keys":["a"]}\n{"end":{"sha256":[]}}\n',
         b"[" * 100_000,
+        b"".join((*lines()[:-2], b'{"keys":' + b"[" * 100_000 + b"\n", lines()[-1])),
+        b"".join((*lines()[:-1], b'{"end":' + b"[" * 100_000 + b"\n")),
     ],
 )
 def test_what_is_no_bundle_is_refused_with_words(text: bytes) -> None:
     report = _checked(text)
     assert report.faults
     assert all(fault.words for fault in report.faults)
+    assert _refusal(text) is not None
 
 
 def test_lines_are_cut_at_newlines_only_however_they_arrive() -> None:
