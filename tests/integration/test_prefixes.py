@@ -10,7 +10,6 @@ from ledger.scopes import Context
 from ledger.store import LedgerStore
 from tests.integration.publishing import Operator
 
-
 CONTEXT = Context("s", world_id="w")
 
 
