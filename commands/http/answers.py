@@ -330,6 +330,19 @@ class Blamed(Answer):
     levers: dict[str, dict[str, Any]]
 
 
+class Diff(Answer):
+    """What changed between two points; `levers` where a context was named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    from_: dict[str, Any] = Field(alias="from")
+    to: dict[str, Any]
+    levers: dict[str, dict[Literal["before", "after"], dict[str, Any] | None]] | None = None
+    differences: list[dict[str, Any]]
+    events: dict[str, Any]
+    words: list[str]
+
+
 class RuleCheck(Answer):
     """A targeting rule that was checked: the names that it reads, or what is wrong with it."""
 

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
+from commands.differences import counted, point, told, words
 from commands.history import Histories, Stretch
-from commands.http.answers import Blamed, History, written
+from commands.http.answers import Blamed, Diff, History, written
 from commands.http.desk import Desk
 from commands.http.document import refusals
 from commands.http.orders import AtLedger
-from commands.http.problems import MALFORMED, Problem, invalid_query, naming
+from commands.http.problems import KINDS, MALFORMED, Problem, invalid_query, naming
 from commands.http.requests import ContextRoute
 from commands.http.resolve import PreviewQuery
-from commands.models import ContextBody, Moment, Position, Ref
+from commands.models import LAST_POSITION, ContextBody, Moment, Position, Ref
 from commands.questions import Question
-from ledger.clock import format_instant
+from ledger.clock import format_instant, parse_instant
+from ledger.differences import Point, differences
 from ledger.errors import FutureInstant, Invalid, NotFound
+from ledger.events import ConfigEvent, Event, Frozen, Unfrozen, decode
 from ledger.live import Live
+from ledger.resolve import resolve
+from ledger.scopes import Context, Place, Scope, place
+from projections.audit import ACTIONS
+from projections.counts import count_audit
+from projections.views import Standing
 
 Json = Any
 
 router = APIRouter(tags=["history"], route_class=ContextRoute)
 
+AUDIT = "liveops_audit"
+_NOWHERE = Standing(AUDIT, 0, 0, None)
+_POSITION = re.compile(r"[0-9]{1,19}", re.ASCII)
 _WHO = ("session_id", "turn_id", "world_id", "adventure_id", "experiment_id", "variation")
 _CURSOR = re.compile(r"history:(-?[0-9]{1,19}):(-?[0-9]{1,19}):(-?[0-9]{1,19}):([0-9]{1,19})")
 _FAMILIES = {
@@ -194,6 +205,128 @@ def _blame(desk: Desk, question: Question) -> Response:
         "levers": blamed(desk, live, levers),
     }
     return written(orjson.dumps(answer), position=found["position"])
+
+
+class DiffQuery(BaseModel):
+    """Two points, and what of them: a context's levers, one place, or everything."""
+
+    from_: str = Field(alias="from", max_length=40, description="a position, or an instant")
+    to: str | None = Field(None, max_length=40, description="a position or an instant; else now")
+    session_id: Ref | None = Field(None, description="with this, also the levers of a context")
+    turn_id: int | None = Field(None, ge=0, le=2**31 - 1)
+    world_id: Ref | None = None
+    adventure_id: Ref | None = None
+    experiment_id: Ref | None = None
+    variation: Ref | None = None
+    scope: Scope | None = Field(None, description="only what is set or frozen at one place")
+    scope_ref: Ref | None = None
+
+    def context(self, query: Mapping[str, str]) -> ContextBody | None:
+        """Read the context, if there is one; raises a Problem where it is none."""
+        named = {name: value for name, value in self if name in _WHO and value is not None}
+        families = any(name.startswith(ContextRoute.families) for name in query)
+        return read_context(named, query) if named or families else None
+
+    def place(self) -> Place | None:
+        """Read the place, if there is one; raises Invalid."""
+        if self.scope is None and self.scope_ref is None:
+            return None
+        if self.scope is None:
+            raise Invalid.at("/scope", "a scope_ref needs its scope")
+        return place(self.scope.value, self.scope_ref or "global")
+
+
+@router.get(
+    "/diff",
+    response_model=Diff,
+    responses=refusals(400, 404, 422),
+    summary="What changed between two points",
+    openapi_extra=_FAMILIES,
+)
+def diff(request: Request, desk: AtLedger, asked: Annotated[DiffQuery, Query()]) -> Response:
+    """Tell what changed from one point to another: in levers, in force, in events and by whom.
+
+    A point is a position, at the instant of its event, or an instant, with all events until then.
+    With a context, `levers` holds those whose values differ, each with who is behind it. `words`
+    says all of it in sentences. With `scope` only what is set or frozen there, and its events;
+    kills, experiments and catalogs are of no place and always told.
+    """
+    body = asked.context(request.query_params)
+    with naming("query", {FutureInstant: "/to", NotFound: "/to"}):
+        later = _point(desk, asked.to, "/to")
+    with naming("query", {FutureInstant: "/from", NotFound: "/from"}):
+        earlier = _point(desk, asked.from_, "/from")
+    if (earlier.live.position, earlier.at) > (later.live.position, later.at):
+        raise Problem.at(MALFORMED, "query", "/from", "from must not be after to")
+    where = asked.place()
+    upto = later.live.position
+    found = differences(earlier, later, where)
+    answer: dict[str, Json] = {
+        "from": point(earlier),
+        "to": point(later),
+        "differences": [told(desk.ledger, each, upto) for each in found],
+        "events": counted(_counts(desk, earlier.live.position, upto, where)),
+    }
+    if body is not None:
+        answer["levers"] = _levers(desk, body.context(), earlier, later)
+    answer["words"] = list(words(answer))
+    return written(orjson.dumps(answer), position=upto)
+
+
+def _point(desk: Desk, text: str | None, pointer: str) -> Point:
+    prefixes = desk.questions.prefixes
+    if text is None:
+        live = prefixes.newest()
+        return Point(live, desk.ledger.now(live.recorded_at))
+    if _POSITION.fullmatch(text):
+        live = prefixes.whole(min(int(text), LAST_POSITION))
+        return Point(live, live.recorded_at)
+    try:
+        at = parse_instant(text)
+    except ValueError as error:
+        raise Problem.at(KINDS["invalid"], "query", pointer, f"no position, and {error}") from None
+    return Point(prefixes.whole(desk.ledger.store.close_instant(at).position), at)
+
+
+def _levers(desk: Desk, context: Context, earlier: Point, later: Point) -> Json:
+    was, now = (
+        blamed(
+            desk,
+            each.live,
+            resolve(each.live, context, each.at, explain=True).to_json()["explanation"],
+        )
+        for each in (earlier, later)
+    )
+    return {
+        lever: {"before": was.get(lever), "after": now.get(lever)}
+        for lever in dict.fromkeys([*now, *was])
+        if was.get(lever, {}).get("value") != now.get(lever, {}).get("value")
+    }
+
+
+def _counts(
+    desk: Desk, after: int, upto: int, where: Place | None
+) -> Iterator[tuple[str, str, int]]:
+    """Count events by the view, and one by one those that it has not come to yet."""
+    reached = min((desk.views.standings() or {}).get(AUDIT, _NOWHERE).position, upto)
+    if reached > after:
+        with desk.views.connection() as connection:
+            for action, actor, count in count_audit(connection, after, reached, where):
+                yield action, str(actor), count
+    for stored in desk.ledger.store.stream(after=max(after, reached), upto=upto):
+        recorded = decode(stored.position, stored.recorded_at, stored.state)
+        if where is None or _place_of(desk, recorded.event) == where:
+            yield ACTIONS[type(recorded.event)], str(recorded.cause.actor), 1
+
+
+def _place_of(desk: Desk, event: Event) -> Place | None:
+    match event:
+        case ConfigEvent():
+            with desk.ledger.current() as state:
+                return state.config(event.config_id).place
+        case Frozen() | Unfrozen():
+            return event.place
+    return None
 
 
 def blamed(desk: Desk, live: Live, explanation: Mapping[str, Json]) -> Json:
