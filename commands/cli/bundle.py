@@ -140,7 +140,7 @@ def _proved(report: Report) -> Iterator[str]:
         yield f"signed   by your key {key}"
     if not report.trusted:
         for key in report.keys:
-            yield f"signed   by {key},"
+            yield f"signed   by {key}"
         yield "         known from the bundle alone: have it confirmed, and give it as --key"
     if report.known:
         sizes = ", ".join(map(str, report.known))
