@@ -281,7 +281,7 @@ def test_a_new_view_catches_up_alone(database: str) -> None:
 class Changed(AuditView):
     """The next version of the audit view, with a column more."""
 
-    version = 2
+    version = AuditView.version + 1
     schema = AuditView.schema + b"ALTER TABLE liveops_audit ADD COLUMN note text;"
 
 
@@ -291,7 +291,7 @@ def test_a_changed_view_is_built_anew_while_the_others_go_on(url: str) -> None:
     project(url)
     changed: list[View] = [ConfigsView(), Changed()]
     with running(url, changed, told.append):
-        eventually(lambda: version(url, "liveops_audit") == 2)
+        eventually(lambda: version(url, "liveops_audit") == Changed.version)
         record(url, [_next(history)])
         wait_until_up_to_date(url, changed)
     assert any(progress.rebuilding for progress in told)
@@ -309,7 +309,7 @@ def test_installing_a_newer_program_leaves_the_table_that_is_read(url: str) -> N
 class WithAnotherTable(AuditView):
     """The next version of the audit view, with a table more."""
 
-    version = 2
+    version = AuditView.version + 1
     tables: tuple[str, ...] = (*AuditView.tables, "liveops_notes")
 
 
@@ -319,7 +319,7 @@ def test_a_changed_view_is_built_anew_when_asked_to_upgrade(url: str) -> None:
     before = rows(url, "liveops_configs")
     changed: list[View] = [ConfigsView(), Changed()]
     assert upgrade(url, changed) == ["liveops_audit"]
-    assert (version(url, "liveops_audit"), upgrade(url, changed)) == (2, [])
+    assert (version(url, "liveops_audit"), upgrade(url, changed)) == (Changed.version, [])
     assert rows(url, "liveops_configs") == before
     assert up_to_date(url)
 
@@ -328,7 +328,7 @@ def test_a_view_of_a_newer_program_is_left_alone(url: str) -> None:
     history = random_history(12)
     record(url, history.events)
     with running(url, [Changed()]):
-        eventually(lambda: version(url, "liveops_audit") == 2)
+        eventually(lambda: version(url, "liveops_audit") == Changed.version)
     record(url, [_next(history)])
     told = list[Progress]()
     with running(url, on_progress=told.append):
