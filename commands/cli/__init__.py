@@ -8,6 +8,7 @@ from commands.cli.audit import COMMANDS as AUDITING
 from commands.cli.bundle import COMMANDS as BUNDLES
 from commands.cli.configs import config
 from commands.cli.experiments import experiment
+from commands.cli.history import COMMANDS as PAST
 from commands.cli.keys import keys
 from commands.cli.levers import lever
 from commands.cli.places import COMMANDS as PLACES
@@ -33,7 +34,7 @@ def app() -> None:
     """
 
 
-VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, *BUNDLES, *REPLAYING)
+VERBS = (*SERVERS, *PLACES, *RESOLVING, *VALIDATING, *AUDITING, *PAST, *BUNDLES, *REPLAYING)
 GROUPS = (config, experiment, keys, lever, proof, snapshots)
 for command in (*VERBS, *GROUPS):
     app.add_command(command)
