@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 1_000
 _LOOK_SECONDS = 0.1
-_PAUSE_SECONDS = 5.0
+_PAUSE_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
 
 _PRODUCER = {
@@ -160,7 +160,7 @@ class Sampler:
                     timestamp_ms=record.timestamp_ms,
                 )
             except Exception:
-                self.dropped += 1
+                self._waiting.appendleft(sample)  # nobody has it yet
                 raise
             future.add_callback(self._count)
             future.add_errback(self._drop)

@@ -45,6 +45,9 @@ _CONSUMER = {
     "enable_auto_commit": False,
     "allow_auto_create_topics": False,
     "max_poll_records": 500,
+    # With them, who starts on several partitions of the embedded broker at once is now and
+    # then given nothing for ever.
+    "enable_incremental_fetch_sessions": False,
     "metrics_enabled": False,
 }
 
@@ -53,7 +56,11 @@ class TelemetryRemade(Exception):
     """The topic of telemetry was made anew while it was read."""
 
 
-_EXPECTED = (KafkaError, LedgerError, psycopg.Error, OSError, TelemetryRemade)
+class TelemetryStuck(Exception):
+    """The broker has records and does not give them: a new connection helps."""
+
+
+_EXPECTED = (KafkaError, LedgerError, psycopg.Error, OSError, TelemetryRemade, TelemetryStuck)
 
 
 def run(url: str, bootstrap: str, prefix: str, stop: Event, **kafka: Any) -> None:
@@ -135,6 +142,7 @@ class _Reader:
         self._topic = topic
         self._parts: list[TopicPartition] = []
         self._checked = 0.0
+        self._stuck = False
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -180,19 +188,27 @@ class _Reader:
             begin, end = self._ask("beginning_offsets", part), self._ask("end_offsets", part)
             offset = offsets.get(part.partition, begin)
             self._consumer.seek(part, offset if begin <= offset <= end else begin)
+        _log.info("reading %s: %s of %s partitions", self._topic, len(self._parts), offsets)
 
     def poll(self) -> list[Any]:
         """Wait a moment for records; raises TelemetryRemade when the topic is not what it was."""
         found = self._consumer.poll(_POLL_MS)
+        self._stuck = self._stuck and not found
         if not found and time.monotonic() - self._checked > _CHECK_SECONDS:
             self._check()
         return [record for records in found.values() for record in records]
 
     def _check(self) -> None:
         # While a broker is away `poll` gives nothing for ever, and a new one may know no topic.
+        stuck = False
         for part in self._parts:
-            if self._ask("end_offsets", part) < self._consumer.position(part):
+            end, position = self._ask("end_offsets", part), self._consumer.position(part)
+            if end < position:
                 raise TelemetryRemade(f"{self._topic} was made anew")
+            stuck = stuck or position < end
+        if stuck and self._stuck:
+            raise TelemetryStuck(f"there are records in {self._topic}, and none is given")
+        self._stuck = stuck
         self._checked = time.monotonic()
 
     def _ask(self, question: str, part: TopicPartition) -> int:

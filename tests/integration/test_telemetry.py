@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 
 from commands.embedded.broker import EmbeddedBroker
 from commands.ledger import Ledger
@@ -150,6 +150,23 @@ def test_reading_goes_on_at_a_broker_that_starts_anew(
             eventually(lambda: len(turns(url)) == 34)
 
 
+def test_a_topic_that_ends_before_the_reader_stands_is_another_one() -> None:
+    class Shrunk:
+        def poll(self, _: int) -> Json:
+            return {}
+
+        def position(self, _: TopicPartition) -> int:
+            return 5
+
+        def end_offsets(self, parts: list[TopicPartition], timeout_ms: int) -> Json:
+            return dict.fromkeys(parts, 4)
+
+    reader = telemetry._Reader("127.0.0.1:1", "t", {})
+    reader._consumer, reader._parts = Shrunk(), [TopicPartition("t", 0)]
+    with pytest.raises(telemetry.TelemetryRemade):
+        reader.poll()
+
+
 def test_one_reader_reads_and_another_stands_by(url: str, bootstrap: str, prefix: str) -> None:
     with sampling(bootstrap, prefix) as (game, _):
         with reading(url, bootstrap, prefix):
@@ -195,6 +212,7 @@ def test_a_game_is_sampled_and_every_sample_holds(
         Sampler(replica, bootstrap, prefix=prefix, share=1.0),
     ):
         eventually(lambda: has_topic(bootstrap, prefix))
+        assert replica.wait_for(operator.store.head().position, 20)
         for turn in range(20):
             if turn % 5 == 4:
                 operator.config(1.0 + turn / 100)
