@@ -20,6 +20,7 @@ from commands.http import (
     history,
     levers,
     manual,
+    metrics,
     ofrep,
     problems,
     proof,
@@ -87,8 +88,11 @@ def create_app(ledger: Ledger, settings: Settings, *, views: Views | None = None
         app.include_router(router, prefix=BASE, dependencies=[Security(BEARER)])
     app.include_router(ofrep.router)
     app.include_router(status.open_router)
+    app.include_router(metrics.open_router)
     if settings.cors_origins:
         app.add_middleware(FlagOrigins, origins=settings.cors_origins)
+    app.state.metrics = metrics.Metrics(app.state.desk)
+    app.add_middleware(metrics.Measured, metrics=app.state.metrics)
     return app
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Literal
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from ledger.live import Live
 from ledger.scopes import Scope
 from ledger.state import State, Status
 from projections.views import Standing
+from projections.watch import Verification
 
 router = APIRouter(tags=["the ledger"], route_class=LedgerRoute)
 open_router = APIRouter(tags=["health"])
@@ -45,6 +47,35 @@ class ViewStanding(Answer):
     behind: int
 
 
+class ViewVerdict(Answer):
+    """What a verification found of one view."""
+
+    name: str
+    position: int
+    sound: bool | None = Field(description="null: it was not compared")
+    why: str | None = Field(description="the first difference, or why it was not compared")
+
+
+class FaultFound(Answer):
+    """A place that is not as the ledger's events make it."""
+
+    place: str
+    what: str
+
+
+class LastVerification(Answer):
+    """What came of folding the ledger from its first event and comparing all that it made."""
+
+    checked_at: Moment
+    position: int
+    events: int
+    checkpoints: int
+    seconds: float
+    sound: bool
+    views: list[ViewVerdict]
+    faults: list[FaultFound]
+
+
 class LedgerStatus(Answer):
     """The state of the ledger and of this process."""
 
@@ -61,6 +92,7 @@ class LedgerStatus(Answer):
     frozen_here: bool
     bounds_strict: bool
     views: dict[str, ViewStanding] | None = Field(description="null: they are not there")
+    verification: LastVerification | None = Field(description="the last one; null: none yet")
 
 
 class CacheStatistics(Answer):
@@ -106,7 +138,7 @@ def read_status(desk: AtLedger) -> Response:
     with desk.ledger.current() as state:
         counts = _counts(desk, state)
         live = state.live.copy()
-    views = desk.views.standings()
+    views, verified = desk.views.standings(), desk.views.verification()
     answer = LedgerStatus.model_validate(
         {
             "position": live.position,
@@ -127,6 +159,7 @@ def read_status(desk: AtLedger) -> Response:
             "frozen_here": desk.ledger.frozen_since is not None,
             "bounds_strict": desk.settings.bounds_strict,
             "views": None if views is None else _views(views, live.position),
+            "verification": None if verified is None else _verification(verified),
         }
     )
     return respond(answer, position=live.position)
@@ -154,6 +187,10 @@ def _views(views: Mapping[str, Standing], head: int) -> dict[str, object]:
         }
         for name, view in sorted(views.items())
     }
+
+
+def _verification(found: Verification) -> dict[str, object]:
+    return {**asdict(found), "checked_at": format_instant(found.checked_at)}
 
 
 # --- The folded prefixes ---

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from ledger.errors import LedgerUnavailable
 from ledger.live import Live
+from projections import checkpoints, watch
+from projections.checkpoints import SignedHead
 from projections.timeline import Span, TimelineView, prefix_at, spans_between
 from projections.views import Connection, Standing, standings
+from projections.watch import Verification
+
+Found = TypeVar("Found")
 
 _TIMEOUT = 5.0
 
@@ -62,6 +67,21 @@ class Views:
         with self.connection() as connection:
             found = standings(connection).get(view)
         return 0 if found is None else found.position
+
+    def checkpoint(self) -> SignedHead | None:
+        """Read the newest signed head; None before the first, or where there are no views."""
+        return self._asked(checkpoints.head)
+
+    def verification(self) -> Verification | None:
+        """Read what the last verification found; None before the first."""
+        return self._asked(watch.last)
+
+    def _asked(self, ask: Callable[[Connection], Found | None]) -> Found | None:
+        with self.connection() as connection:
+            try:
+                return ask(connection)
+            except psycopg.errors.UndefinedTable:
+                return None
 
     def past(self, position: int, parts: Collection[str] | None) -> Live | None:
         """Read what held right after an event, or after the timeline's last one if that is earlier.
