@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import orjson
 
 from ledger.clock import Instant
 from ledger.content import Pinned
 from ledger.events import EVENT_TYPES, decode_members, known_version, read_actor, read_uuid
-from ledger.live import Activation, Live, Origin, activate, evolve_live
+from ledger.live import Activation, Live, Origin, activate, deactivate, evolve_live
 
 Json = Any
 
 _DRAFTED = frozenset({"ConfigCreated", "ConfigRevised"})
-_REPLACING = frozenset(
-    {"ConfigActivated", "ConfigRolledBack", "RolloutChanged", "ConfigDeactivated"}
-)
+_ACTIVATING = frozenset({"ConfigActivated", "ConfigRolledBack", "RolloutChanged"})
+_ENDING = frozenset({"ConfigDeactivated", "ConfigArchived"})
 
 
 def fold(rows: Iterable[tuple[int, Instant, bytes]], live: Live) -> Live:
@@ -37,27 +37,35 @@ def fold(rows: Iterable[tuple[int, Instant, bytes]], live: Live) -> Live:
         members = orjson.loads(state)
         kind = members["type"]
         known_version(kind, members["schema_version"])
-        if kind in _REPLACING:
+        if kind in _ACTIVATING:
             last[members["config_id"]] = position, recorded_at, members
+        elif kind in _ENDING:
+            last.pop(members["config_id"], None)
+            _end(live, read_uuid(members["config_id"]), kind)
         elif kind not in _DRAFTED:
-            if kind == "ConfigArchived":
-                last.pop(members["config_id"], None)
             evolve_live(live, decode_members(position, recorded_at, members))
     # No other kind of event reads what is in force: only how these follow each other matters.
     for pending in sorted(last.values(), key=_position):
-        _replace(live, *pending)
+        _activate(live, *pending)
     live.position, live.recorded_at = position, recorded_at
     return live
 
 
-def _replace(live: Live, position: int, recorded_at: Instant, members: Mapping[str, Json]) -> None:
-    kind, data = members["type"], members["data"]
-    if kind == "ConfigDeactivated" or members["schema_version"] < EVENT_TYPES[kind].VERSION:
+# What follows does as `evolve_live`, without reading all of an event: that is half of a replay.
+
+
+def _end(live: Live, config_id: UUID, kind: str) -> None:
+    deactivate(live, config_id)
+    if kind == "ConfigArchived":
+        live.shadows.pop(config_id, None)
+
+
+def _activate(live: Live, position: int, recorded_at: Instant, members: Mapping[str, Json]) -> None:
+    if members["schema_version"] < EVENT_TYPES[members["type"]].VERSION:
         evolve_live(live, decode_members(position, recorded_at, members))
         return
-    # As `evolve_live` does it, without the rest of the event: that is a third of a short replay.
     origin = Origin(position, recorded_at, read_actor(members["actor"]), members["reason"])
-    pinned = Pinned.from_json(data["activation"])
+    pinned = Pinned.from_json(members["data"]["activation"])
     activate(live, Activation(read_uuid(members["config_id"]), pinned, origin))
 
 

@@ -9,9 +9,21 @@ import orjson
 import pytest
 
 from benchmarks.ledgers import Past
-from ledger.events import Recorded, decode
+from ledger.content import ALWAYS, Content, Pinned
+from ledger.events import (
+    Cause,
+    ConfigActivated,
+    ConfigArchived,
+    ConfigDeactivated,
+    Event,
+    Recorded,
+    ShadowStarted,
+    decode,
+    encode,
+)
 from ledger.folding import fold
 from ledger.live import Live, things
+from ledger.scopes import Place, Scope
 from ledger.state import replay_live
 
 Row = tuple[int, int, bytes]
@@ -84,3 +96,18 @@ def test_refuses_what_is_no_uuid(rows: list[Row], written: str) -> None:
 
     with pytest.raises(ValueError, match=r"hexadecimal|invalid literal"):
         decode(position, at, damaged)
+
+
+def test_archiving_ends_a_shadow_too() -> None:
+    config = UUID(int=1)
+    content = Content("a", Place(Scope.WORLD, "w"), {"DIALOGUE_GATE": "readonly"})
+    pinned = Pinned.of(1, content, ALWAYS)
+    events: list[Event] = [ShadowStarted(config, pinned), ConfigActivated(config, pinned)]
+    cause = Cause(UUID(int=2), "", UUID(int=3), UUID(int=3))
+    rows = [(n, n, encode(event, UUID(int=n), cause)) for n, event in enumerate(events, 1)]
+    archived = (3, 3, encode(ConfigArchived(config), UUID(int=3), cause))
+    ended = (3, 3, encode(ConfigDeactivated(config), UUID(int=3), cause))
+
+    assert len(things(fold(rows, Live()))) == 2
+    assert things(fold([*rows, archived], Live())) == {}
+    assert list(things(fold([*rows, ended], Live()))) == [f"shadow:{config}"]
