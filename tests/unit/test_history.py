@@ -23,13 +23,13 @@ from ledger.events import (
     Recorded,
     Unfrozen,
 )
-from ledger.history import Change, Course, Versions, bound_together
+from ledger.history import Change, Course, Versions, bound_together, in_force_since
 from ledger.live import Live, evolve_live
 from ledger.resolve import resolve
-from ledger.scopes import EVERYWHERE, Context
+from ledger.scopes import EVERYWHERE, Context, place
 from ledger.targeting import Timestamp, compile_rule
 from ledger.targeting.instants import turns
-from tests.small_world import CONFIGS, GRID, HIGH, LEVERS, LOW, START, TEMPO, WHO
+from tests.small_world import CONFIGS, GRID, HIGH, LATE, LEVERS, LOW, START, TEMPO, WHO
 from tests.unit.test_plan import CAUSE, histories
 
 Json = Any
@@ -203,6 +203,70 @@ def test_a_change_tells_where_the_value_comes_from() -> None:
     assert change.explained is not None
     assert change.explained.source is not None
     assert change.explained.source.config_id == CONFIGS[0]
+
+
+# --- Few configs, all of one lever: there is hardly an edge that changes nothing ---
+
+_NARROW = [place("global", "global"), place("world", "w1"), place("session", "s1")]
+_RULES = [None, None, {"include": LATE}, {"exclude": LATE}]
+_VALUES = [{TEMPO: 2}, {TEMPO: 3}, {TEMPO: 0.5}]
+
+
+@st.composite
+def edged(draw: st.DrawFn) -> Event:
+    """Activate one of four configs with a window, a ramp or a rule."""
+    number = draw(st.integers(0, 3))
+    begin, length = draw(st.integers(0, 12)), draw(st.integers(1, 6))
+    where = _NARROW[number % 3]
+    data = {
+        "valid_from": draw(st.sampled_from([None, format_instant(GRID[begin])])),
+        "valid_to": draw(st.sampled_from([None, format_instant(GRID[begin] + 10 * length)])),
+        "targeting": draw(st.sampled_from(_RULES)),
+        "payload": draw(st.sampled_from(_VALUES)),
+        "scope": where.scope.value,
+        "scope_ref": where.ref,
+    }
+    steps = draw(st.sampled_from([None, None, [(begin, 100), (begin + 2, 0)], [(begin, 60)]]))
+    if steps is not None:
+        ramp = [{"at": format_instant(START + 10 * at), "percentage": n} for at, n in steps]
+        data["rollout"] = {"ramp": ramp}
+    return activated(number, **data)
+
+
+_edged = st.one_of(
+    *[edged()] * 4,
+    st.sampled_from(_NARROW).map(Frozen),
+    st.sampled_from(_NARROW).map(Unfrozen),
+    st.sampled_from([LeverKilled(TEMPO), LeverRestored(TEMPO), ConfigDeactivated(CONFIGS[0])]),
+)
+
+
+@given(st.lists(_edged, min_size=2, max_size=9), waits)
+@settings(max_examples=100)
+def test_no_edge_is_missed(events: list[Event], steps: list[int]) -> None:
+    world = stamped([events], steps)
+    found = course(world, WHO[0], TEMPO)
+    told = [(change.at, change.before, change.after) for change in changed(found)]
+    assert told == list(Brute(world).changes(WHO[0], TEMPO))
+    for change in changed(found):
+        assert change.position is not None or change.edges
+
+
+def test_a_window_that_would_open_in_freezes_opened_at_their_end() -> None:
+    events: Events = [
+        (5, activated(valid_from=written(2))),
+        (15, Frozen(EVERYWHERE)),
+        (25, Frozen(place("world", "w1"))),
+        (33, Unfrozen(EVERYWHERE)),
+        (60, Unfrozen(place("world", "w1"))),
+    ]
+    versions = Versions()
+    for each in recorded([(START + at, event) for at, event in events]):
+        versions.add(each)
+    (version,) = (each for each in versions.all() if each.thing == str(CONFIGS[0]))
+    (activation,) = version.state.activations.values()
+    assert in_force_since(activation, versions.all()) == START + 33
+    assert in_force_since(activation, []) == START + 20
 
 
 # --- Rules that read `at` ---
