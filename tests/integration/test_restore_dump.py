@@ -61,10 +61,13 @@ def test_a_dump_restores_the_ledger_and_all_that_protects_it(
     dump = dumped(ledger, tmp_path / "ledger.dump")
     change(ledger, 2.0)
 
-    tool("psql", "--quiet", f"--file={roles}", url=elsewhere)
     tool("psql", "--command=CREATE DATABASE restored", url=elsewhere)
     restored = database_of(elsewhere, "restored")
-    tool("pg_restore", "--exit-on-error", "--single-transaction", str(dump), url=restored)
+    load = ["--exit-on-error", "--single-transaction", str(dump)]
+    said = tool("pg_restore", *load, url=restored, refused=True)
+    assert 'role "liveops_owner" does not exist' in said
+    tool("psql", "--quiet", f"--file={roles}", url=elsewhere)
+    tool("pg_restore", *load, url=restored)
 
     assert envelopes(restored) == kept.envelopes
     assert repeated(restored, kept.answers) == kept.answers

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import psycopg
 import pytest
 
+from commands.questions import DamagedToken
+from ledger.errors import NotFound
 from ledger.store import migrate
 from projections.catalogue import install
 from projections.verification import Verdict
@@ -122,7 +124,12 @@ def test_the_ledger_as_it_was_at_an_instant(backed_up: BackedUp) -> None:
         assert f"the ledger ends before its checkpoint of {size} events" in said(
             verified(url, backed_up.last)
         )
+        lost = backed_up.last.answers[-1:]
+        with pytest.raises(NotFound):
+            repeated(url, lost)
         continues(url)
         change(url, *[0.6] * 4)
+        with pytest.raises(DamagedToken):  # the event at its position was recorded later
+            repeated(url, lost)
         # And when others have taken the lost events' places: that they are others.
         assert "the events are not those that were signed" in said(verified(url, backed_up.last))
