@@ -68,11 +68,6 @@ class Api:
         """Remove something."""
         return self._json("DELETE", path, params=query)
 
-    def lines(self, path: str, *, accept: str, **query: Json) -> Iterator[str]:
-        """Stream an answer line by line."""
-        with self.streamed(path, accept=accept, **query) as answer:
-            yield from answer.iter_lines()
-
     @contextmanager
     def streamed(self, path: str, *, accept: str, **query: Json) -> Iterator[httpx.Response]:
         """Open an answer whose body is read as it comes, piece by piece.
