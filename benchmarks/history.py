@@ -50,7 +50,7 @@ SIZES = tuple(map(int, os.environ.get("BENCHMARK_EVENTS", "10000,100000,1000000"
 REPLAYED = 1_000_000
 """Events that each side of the replays' race reads; at least three times over the ledger."""
 
-QUICK_ROUNDS = 12
+ROUNDS = 30
 PAGE = 50
 HISTORIES, HISTORY_PAGE = 5, 1000
 LEVER = "DROP_RATE_RARE_MULTIPLIER"
@@ -144,7 +144,7 @@ def _ask(database: str, figures: Figures) -> None:
             **_audit(connection, figures.size),
             **_proofs(connection, store, figures.size),
         }
-        figures.taken = race(contestants, QUICK_ROUNDS)
+        figures.taken = race(contestants, ROUNDS)
         figures.history = _whole_history(store, views)
 
 
