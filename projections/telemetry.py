@@ -183,12 +183,17 @@ class _Reader:
         self._parts = [TopicPartition(self._topic, number) for number in sorted(numbers)]
         if not self._parts:
             raise KafkaError(f"the broker knows no partitions of {self._topic}")
+        starts = {part: self._start(part, offsets) for part in self._parts}
+        # Asked for before anything is assigned: nothing else is on its way when we go there.
         self._consumer.assign(self._parts)
-        for part in self._parts:
-            begin, end = self._ask("beginning_offsets", part), self._ask("end_offsets", part)
-            offset = offsets.get(part.partition, begin)
-            self._consumer.seek(part, offset if begin <= offset <= end else begin)
-        _log.info("reading %s: %s of %s partitions", self._topic, len(self._parts), offsets)
+        for part, start in starts.items():
+            self._consumer.seek(part, start)
+        _log.info("reading %s from %s", self._topic, list(starts.values()))
+
+    def _start(self, part: TopicPartition, offsets: Mapping[int, int]) -> int:
+        begin, end = self._ask("beginning_offsets", part), self._ask("end_offsets", part)
+        offset = offsets.get(part.partition, begin)
+        return offset if begin <= offset <= end else begin
 
     def poll(self) -> list[Any]:
         """Wait a moment for records; raises TelemetryRemade when the topic is not what it was."""
