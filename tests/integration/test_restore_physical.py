@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.integration.restoring import (
     change,
     continues,
     envelopes,
+    hand_over,
     keep,
     place,
     repeated,
@@ -133,3 +135,12 @@ def test_the_ledger_as_it_was_at_an_instant(backed_up: BackedUp) -> None:
             repeated(url, lost)
         # And when others have taken the lost events' places: that they are others.
         assert "the events are not those that were signed" in said(verified(url, backed_up.last))
+
+
+def test_a_stopped_home_can_be_copied(backed_up: BackedUp) -> None:
+    copy = backed_up.folder / "copy"
+    shutil.copytree(backed_up.source, copy)
+    hand_over(copy / "postgres")
+    with server(copy) as copied:
+        assert envelopes(copied.url) == backed_up.last.envelopes
+        assert verified(copied.url, backed_up.last).faults == ()
