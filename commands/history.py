@@ -127,8 +127,10 @@ class Histories:
         is planned now.
         """
         store = self._ledger.store
+        # The clock first: what is recorded before it is read must not be missing until then.
+        clock = self._ledger.now(0)
         head = store.head()
-        now = self._ledger.now(head.recorded_at)
+        now = max(clock, head.recorded_at)
         if last is not None and last <= now:
             head = store.close_instant(last)
         until = now if last is None else last
