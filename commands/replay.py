@@ -71,7 +71,7 @@ def evidence(file: Path | None, keys: Sequence[str], origin: str | None) -> Evid
     except (OSError, UnicodeDecodeError, NoteRefused) as error:
         raise EvidenceUnusable(f"the checkpoint {file} cannot be used: {error}") from error
     held = SignedHead(checkpoint.size, checkpoint.root, note, 0)
-    return Evidence([held], verifiers, origin or checkpoint.origin)
+    return Evidence([held], verifiers, origin)
 
 
 def _opened(note: str, verifiers: Sequence[Verifier], origin: str | None) -> Checkpoint:
