@@ -244,12 +244,11 @@ class Course:
             value = now
 
     def _change(self, stage: _Stage, before: Json, after: Json) -> Change:
-        at, position = stage.at, stage.position
+        at, explained = stage.at, self.explain(stage.live, stage.at)
         # An event may happen to be recorded in the very microsecond in which a window opens.
-        if position is not None and _same(self.value(stage.before, at), after):
-            position = None
-        edges = self._passed(stage)
-        return Change(at, before, after, position, edges, self.explain(stage.live, at))
+        if stage.position is not None and _same(self.value(stage.before, at), after):
+            stage = _Stage(at, stage.before, stage.before, None)
+        return Change(at, before, after, stage.position, self._passed(stage), explained)
 
     def _stages(self, first: Instant, last: Instant) -> Iterator[_Stage]:
         moments = self._moments(first, last)
