@@ -92,7 +92,7 @@ def stamped(history: list[list[Event]], steps: list[int]) -> list[Recorded]:
 
 
 @given(histories, waits, st.sampled_from(WHO), st.sampled_from(LEVERS))
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_a_history_is_what_the_resolver_says_at_every_microsecond(
     history: list[list[Event]], steps: list[int], context: Context, lever: str
 ) -> None:
@@ -104,7 +104,7 @@ def test_a_history_is_what_the_resolver_says_at_every_microsecond(
 
 
 @given(histories, waits, st.sampled_from(WHO), st.sampled_from(LEVERS), st.integers(0, END - START))
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 def test_every_change_has_a_cause_and_any_part_of_a_history_is_of_the_whole(
     history: list[list[Event]], steps: list[int], context: Context, lever: str, cut: int
 ) -> None:
@@ -242,7 +242,7 @@ _edged = st.one_of(
 
 
 @given(st.lists(_edged, min_size=2, max_size=9), waits)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_no_edge_is_missed(events: list[Event], steps: list[int]) -> None:
     world = stamped([events], steps)
     found = course(world, WHO[0], TEMPO)
