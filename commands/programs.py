@@ -89,7 +89,7 @@ def project(settings: Settings) -> None:
         if not behind:
             serving()
 
-    with _signing(settings, stop), _telemetry(settings, stop), _verifying(settings, stop):
+    with _signing(settings, stop), _telemetry(settings, stop), verifying(settings, stop):
         runner.run(_database(settings), VIEWS, stop, progress)
 
 
@@ -134,7 +134,7 @@ def _signing(settings: Settings, stop: threading.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _verifying(settings: Settings, stop: threading.Event) -> Iterator[None]:
+def verifying(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Compare with the ledger, beside what goes on, all that was made of it."""
     if not settings.verify_interval_seconds:
         yield

@@ -308,3 +308,15 @@ def test_a_note_of_a_stranger_is_no_checkpoint(log: Log) -> None:
     note = sign_checkpoint(Checkpoint(ORIGIN, size, log.heads[0].root), [stranger])
     heads = [replace(log.heads[0], note=note), *log.heads[1:]]
     assert names(faults(log._replace(heads=heads))[0], size)
+
+
+def test_without_a_tree_the_order_of_positions_and_stamps_is_still_checked(log: Log) -> None:
+    bare = log._replace(leaves=[], heads=[])
+    row, before = log.rows[9], log.rows[8]
+    same_stamp = changed(bare, 9, row._replace(recorded_at=before.recorded_at)).log
+    assert "is not after" in faults(same_stamp)[0].what
+    twice = bare._replace(rows=[*log.rows[:10], row, *log.rows[10:]])
+    assert faults(twice)[0] == Fault("position 10", "stands behind position 10")
+    gap = bare._replace(rows=[*log.rows[:9], *log.rows[12:]])
+    assert faults(gap)[0] == Fault("position 10 to 12", "missing")
+    assert faults(bare._replace(rows=log.rows[1:]))[0] == Fault("position 1", "missing")

@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
+from commands import programs
+from commands.settings import Settings
 from ledger.errors import LedgerError
 from ledger.notes import Signer
 from projections import watch
@@ -324,6 +327,18 @@ def test_no_sooner_than_the_interval_and_one_at_a_time(url: str) -> None:
     connection.close()
     assert not watch._due(url, 3600)
     assert watch._due(url, 0)
+
+
+def test_the_projector_does_it_unless_it_is_switched_off(url: str) -> None:
+    stop = threading.Event()
+    on = Settings(database_url=SecretStr(url), verify_interval_seconds=0.05)
+    with psycopg.connect(url, autocommit=True) as reader, programs.verifying(on, stop):
+        eventually(lambda: count(reader) >= 1)
+    assert stop.is_set()
+    before = set(threading.enumerate())
+    off = Settings(database_url=SecretStr(url), verify_interval_seconds=0)
+    with programs.verifying(off, threading.Event()):
+        assert set(threading.enumerate()) <= before
 
 
 @contextmanager
