@@ -114,7 +114,7 @@ def verify(
             copies = Copies(connection, () if upto is not None else views)
             leaves = _Leaves(beside)
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            with connection.transaction(force_rollback=True):
+            with connection.transaction():
                 if alone and _lock(connection) != (True,):
                     raise VerificationUnderWay
                 walk = _Walk(connection, copies, leaves, upto, evidence or Evidence())
@@ -180,10 +180,7 @@ class _Walk:
     def _heads(self) -> Iterator[SignedHead]:
         after = 0
         while found := checkpoints.after(self._connection, after, 500):
-            for signed in found:
-                if self._upto is not None and signed.size > self._upto:
-                    return
-                yield signed
+            yield from found
             after = found[-1].size
 
 

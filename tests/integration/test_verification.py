@@ -115,9 +115,11 @@ BESIDE_IT = {
     "UPDATE liveops_checkpoints SET note = replace(note, 'the-log', 'the-lag') WHERE size = 40": (
         "checkpoint of 40 events"
     ),
-    "DELETE FROM liveops_audit WHERE position = 8": "liveops_audit id=[-0-9a-f]+",
+    "DELETE FROM liveops_audit WHERE position = 8": (
+        "liveops_audit id=[-0-9a-f]+: the row is missing"
+    ),
     "INSERT INTO liveops_audit_levers VALUES ('A_LEVER', 2)": (
-        "liveops_audit_levers lever=A_LEVER position=2"
+        "liveops_audit_levers lever=A_LEVER position=2: no event makes this row"
     ),
     "UPDATE liveops_timeline SET begun_at = begun_at + '1us' WHERE begins = 1": (
         "liveops_timeline thing=catalog begins=1"
@@ -132,7 +134,7 @@ BESIDE_IT = {
 def test_changes_are_found_and_their_places_named(url: str, changes: dict[str, str]) -> None:
     """Each alone, a thousand times over: see test_log_check."""
     forge(url, *changes)
-    found = [fault.place for fault in faults(url)]
+    found = [str(fault) for fault in faults(url)]
     for place in changes.values():
         assert any(re.match(rf"{place}(?!\d)", named) for named in found), (place, found)
 
@@ -151,7 +153,7 @@ def test_changes_are_found_and_their_places_named(url: str, changes: dict[str, s
         (
             "UPDATE liveops_projections SET position = 999 WHERE name = 'liveops_configs';"
             "DROP TABLE liveops_audit_levers",
-            "liveops_",
+            "liveops_configs",
         ),
         ("ALTER TABLE liveops_freezes DROP CONSTRAINT liveops_freezes_pkey", "liveops_freezes"),
     ],
@@ -339,6 +341,32 @@ def test_the_projector_does_it_unless_it_is_switched_off(url: str) -> None:
     off = Settings(database_url=SecretStr(url), verify_interval_seconds=0)
     with programs.verifying(off, threading.Event()):
         assert set(threading.enumerate()) <= before
+
+
+def test_what_was_just_verified_is_not_verified_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[bool] = []
+    due = watch._due
+
+    def looking(*asked: object) -> bool:
+        looked.append(due(url, 3600))
+        return looked[-1]
+
+    monkeypatch.setattr(watch, "_due", looking)
+    monkeypatch.setattr(watch, "_LONGEST_PAUSE", 0.01)
+    with psycopg.connect(url, autocommit=True) as reader, watching(url, 3600):
+        eventually(lambda: len(looked) >= 4)
+        assert (looked[0], any(looked[1:]), count(reader)) == (True, False, 1)
+
+
+def test_a_program_that_ends_does_not_wait_for_it(url: str) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(watch._Stopped):
+        watch._verify(url, VIEWS, stop, None)
+    with psycopg.connect(url) as reader:
+        assert count(reader) == 0
 
 
 @contextmanager
