@@ -25,7 +25,7 @@ from projections.views import connect
 from tests.integration.calling import Api, serving
 from tests.integration.projecting import project
 from tests.integration.publishing import Published, Publishing
-from tests.integration.restoring import SIGNER, envelopes, keep, tool
+from tests.integration.restoring import SIGNER, envelopes, guards, keep, tool
 from tests.integration.test_http_snapshots import sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -41,6 +41,7 @@ TYPED = {
     "key": "key-of-ada",
     "context": "player-ada",
 }
+REPLACED = ("reason", "name", "label", "key")
 UNASKED = ["Mozilla/5.0 (of Ada)", "203.0.113.77", "cookie-of-ada", "ada-admin@example.org"]
 HEADERS = dict(
     zip(["User-Agent", "X-Forwarded-For", "Cookie", "From"], UNASKED, strict=True),
@@ -165,12 +166,14 @@ def test_a_name_in_an_event_is_replaced_as_the_page_says(store: LedgerStore, dat
     install(database)
     with serving(store, database) as api:
         _type_everywhere(api, database)
-        old, before = keep(database), envelopes(database)
+        old, before, guarded = keep(database), envelopes(database), guards(database)
         redact(database, NAME, "[erased]")
+        redact(database, TYPED["key"], "[a key]")
+        assert guards(database) == guarded
         for view in VIEWS:
             rebuild(database, view)
         held = Tables(database)
-        assert [held.holding(TYPED[what]) for what in ("reason", "name", "label")] == [set()] * 3
+        assert [held.holding(TYPED[what]) for what in REPLACED] == [set()] * len(REPLACED)
         assert [
             event.replace(b"[erased]", NAME.encode()) for event in envelopes(database)
         ] == before
