@@ -19,7 +19,7 @@ from ledger.notes import Signer
 from projections import watch
 from projections.catalogue import VIEWS, install
 from projections.log_check import Fault
-from projections.rebuild import rebuild
+from projections.rebuild import Rebuild, rebuild
 from projections.signing import Signing
 from projections.tree import TreeView
 from projections.verification import VerificationUnderWay, verify
@@ -255,15 +255,24 @@ def test_a_view_of_another_version_is_not_compared(url: str) -> None:
     assert "version 99" in audit.why
 
 
-def test_a_view_that_is_built_anew_meanwhile_is_not_taken_for_an_empty_one(url: str) -> None:
+@pytest.mark.parametrize("begun", ["before", "meanwhile"])
+def test_a_view_that_is_built_anew_meanwhile_is_not_taken_for_an_empty_one(
+    url: str, begun: str
+) -> None:
+    connection = connect(url)
+    building = Rebuild(connection, TreeView()) if begun == "before" else None
     swapped: list[bool] = []
 
-    def meanwhile(doing: str, *_: int) -> None:
+    def meanwhile(*_: object) -> None:
         if not swapped:
-            rebuild(url, TreeView())
-            swapped.append(True)
+            new = building or Rebuild(connection, TreeView())
+            while new.step():
+                pass
+            swapped.append(new.swap())
 
     found = verify(url, VIEWS, on_progress=meanwhile)
+    connection.close()
+    assert swapped == [True]
     assert found.faults == ()
     assert [view.sound for view in found.views if view.name == "liveops_tree"] == [None]
 
