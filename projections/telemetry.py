@@ -33,10 +33,10 @@ Json = Any
 
 _log = logging.getLogger(__name__)
 
-_POLL_MS = 500
 _ASK_MS = 3_000
 _CHECK_SECONDS = 2.0
 _LOOK_SECONDS = 0.5
+_BETWEEN_LOOKS = 0.1
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
 
@@ -98,7 +98,12 @@ def _work(url: str, bootstrap: str, topic: str, stop: Event, kafka: Mapping[str,
         with _Reader(bootstrap, topic, kafka) as reader:
             reader.start(_offsets(connection, topic))
             while not stop.is_set():
-                _take(connection, topic, reader.poll())
+                records = reader.poll()
+                _take(connection, topic, records)
+                # The embedded broker answers a fetch at once, though there is nothing: who asked
+                # again and again would keep half a core busy.
+                if not records:
+                    stop.wait(_BETWEEN_LOOKS)
     finally:
         close(connection)
 
@@ -196,8 +201,8 @@ class _Reader:
         return offset if begin <= offset <= end else begin
 
     def poll(self) -> list[Any]:
-        """Wait a moment for records; raises TelemetryRemade when the topic is not what it was."""
-        found = self._consumer.poll(_POLL_MS)
+        """Return what has come; raises TelemetryRemade when the topic is not what it was."""
+        found = self._consumer.poll(0)
         self._stuck = self._stuck and not found
         if not found and time.monotonic() - self._checked > _CHECK_SECONDS:
             self._check()
