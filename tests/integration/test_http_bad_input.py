@@ -41,8 +41,11 @@ WITH_BODY = [
     "validate_content",
 ]
 WITH_QUERY = [
+    "blame",
+    "diff",
     "export_bundle",
     "forget_snapshots",
+    "lever_history",
     "list_checkpoints",
     "list_configs",
     "list_experiments",

@@ -23,6 +23,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "head": {},
     "head_at": {"at": to_datetime(1_700_000_000_000_000)},
     "events_after": {"after": 5000, "upto": None, "limit": 100},
+    "states_after": {"after": 5000, "upto": None, "limit": 100},
     "events_of_stream": {"stream": STREAM, "upto": 9},
     "events_of_request": {"actor": uuid4(), "key": "k"},
     "digest_of_request": {"actor": uuid4(), "key": "k"},
