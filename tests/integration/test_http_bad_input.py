@@ -69,7 +69,8 @@ def api(store: LedgerStore, database: str) -> Iterator[Api]:
 def operation(api: Api, name: str) -> tuple[str, str, Json]:
     for method, path, written in api.document.operations():
         if written["operationId"] == name:
-            named = {"config_id": SOME_ID, "experiment_id": "x", "name": "DIALOGUE_GATE"}
+            lever = {"name": "DIALOGUE_GATE", "lever": "DIALOGUE_GATE"}
+            named = {"config_id": SOME_ID, "experiment_id": "x", **lever}
             return method, path.format(**named), written
     raise AssertionError(name)
 
