@@ -51,11 +51,12 @@ class _Kept:
     folded_at: float
     asked_at: float
 
-    def answers(self, context: Context | None) -> bool:
+    def answers(self, context: Context | None, *, explained: bool = True) -> bool:
         """Tell whether it holds all that a context needs; None needs all there is."""
         if self.parts is None or context is None:
             return self.parts is None
-        return self.parts.issuperset(parts_of(self.live.experiments, context))
+        needed = parts_of(self.live.experiments, context, explained=explained)
+        return self.parts.issuperset(needed)
 
 
 class Prefixes:
@@ -84,19 +85,20 @@ class Prefixes:
         self._misses = 0
         self._lock = threading.Lock()
 
-    def at(self, position: int, context: Context) -> Live:
-        """Give what a context needs of the prefix that ends at a position.
+    def at(self, position: int, context: Context, *, explained: bool = True) -> Live:
+        """Give what a context's answer needs of the prefix that ends at a position.
 
         What is given must not be changed. Raises NotFound beyond the head.
         """
         kept = self._found(position)
-        if kept is not None and kept.answers(context):
+        if kept is not None and kept.answers(context, explained=explained):
             return self._hit(kept)
         known = frozenset() if kept is None or kept.parts is None else kept.parts
         parts = {*COMMON, *parts_of({}, context), *(known if len(known) < MOST_PARTS else ())}
         read = self._read(position, frozenset(parts))
-        if not read.answers(context):
-            read = self._read(position, parts.union(parts_of(read.live.experiments, context)))
+        if not read.answers(context, explained=explained):
+            needed = parts_of(read.live.experiments, context, explained=explained)
+            read = self._read(position, parts.union(needed))
         return self._missed(read)
 
     def whole(self, position: int) -> Live:

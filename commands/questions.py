@@ -133,7 +133,7 @@ class Questions:
 
     def basis(self, token: str) -> Basis:
         """Repeat the answer that carried a token, with what it rests on."""
-        question, live = self._asked(token)
+        question, live = self._asked(token, explained=True)
         standing = _standing(live, question.stopped)
         asked = question.model_copy(update={"explain": True})
         explained = [_resolved(asked, standing)]
@@ -141,9 +141,11 @@ class Questions:
             explained.append(_resolved(asked, shadowed(standing)))
         return Basis(answered(question, live), live, tuple(explained))
 
-    def _asked(self, token: str) -> tuple[Pinned, Live]:
+    def _asked(self, token: str, *, explained: bool = False) -> tuple[Pinned, Live]:
         question = pinned(token)
-        live = self.prefixes.at(question.position, question.context.context())
+        explained = explained or question.explain
+        context = question.context.context()
+        live = self.prefixes.at(question.position, context, explained=explained)
         if question.at < live.recorded_at:
             raise DamagedToken
         return question, live
@@ -154,18 +156,20 @@ class Questions:
         at = default if question.at is None else question.at
         if at < live.recorded_at:
             position = self._ledger.store.position_at(at)
-            live = self.prefixes.at(position, question.context.context())
+            context = question.context.context()
+            live = self.prefixes.at(position, context, explained=question.explain)
         return live, at
 
     def _prefix(self, question: Question) -> tuple[Live, Instant]:
         """Find the prefix that is asked of, and the instant that it is asked for."""
         context = question.context.context()
         if question.position is not None:
-            live = self.prefixes.at(question.position, context)
+            live = self.prefixes.at(question.position, context, explained=question.explain)
             return live, live.recorded_at
         if question.as_of is not None:
             head = self._ledger.store.close_instant(question.as_of)
-            return self.prefixes.at(head.position, context), question.as_of
+            live = self.prefixes.at(head.position, context, explained=question.explain)
+            return live, question.as_of
         live = self.prefixes.newest()
         return live, self._ledger.now(live.recorded_at)
 

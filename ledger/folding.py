@@ -32,16 +32,18 @@ def fold(rows: Iterable[tuple[int, Instant, bytes]], live: Live) -> Live:
     force besides. Raises ValueError for an event that a newer program has written.
     """
     position, recorded_at = live.position, live.recorded_at
-    last: dict[str, tuple[int, Instant, Mapping[str, Json]]] = {}
+    # As stored: parsed, they would lie between all that comes and goes, and keep it from going.
+    last: dict[str, tuple[int, Instant, bytes]] = {}
     for position, recorded_at, state in rows:
         members = orjson.loads(state)
         kind = members["type"]
         known_version(kind, members["schema_version"])
         if kind in _ACTIVATING:
-            last[members["config_id"]] = position, recorded_at, members
+            last[members["config_id"]] = position, recorded_at, state
         elif kind in _ENDING:
             last.pop(members["config_id"], None)
-            _end(live, read_uuid(members["config_id"]), kind)
+            if live.activations or live.shadows:
+                _end(live, read_uuid(members["config_id"]), kind)
         elif kind not in _DRAFTED:
             evolve_live(live, decode_members(position, recorded_at, members))
     # No other kind of event reads what is in force: only how these follow each other matters.
@@ -60,7 +62,8 @@ def _end(live: Live, config_id: UUID, kind: str) -> None:
         live.shadows.pop(config_id, None)
 
 
-def _activate(live: Live, position: int, recorded_at: Instant, members: Mapping[str, Json]) -> None:
+def _activate(live: Live, position: int, recorded_at: Instant, state: bytes) -> None:
+    members: Mapping[str, Json] = orjson.loads(state)
     if members["schema_version"] < EVENT_TYPES[members["type"]].VERSION:
         evolve_live(live, decode_members(position, recorded_at, members))
         return
@@ -69,5 +72,5 @@ def _activate(live: Live, position: int, recorded_at: Instant, members: Mapping[
     activate(live, Activation(read_uuid(members["config_id"]), pinned, origin))
 
 
-def _position(pending: tuple[int, Instant, Mapping[str, Json]]) -> int:
+def _position(pending: tuple[int, Instant, bytes]) -> int:
     return pending[0]

@@ -37,14 +37,17 @@ def place_part(place: Place) -> str:
     return f"{place.scope.value}:{ref}"
 
 
-def parts_of(running: Mapping[str, Running], context: Context) -> tuple[str, ...]:
-    """Name the parts of all places whose configs could reach or nearly reach a context.
+def parts_of(
+    running: Mapping[str, Running], context: Context, *, explained: bool = True
+) -> tuple[str, ...]:
+    """Name the parts of all places whose configs reach a context.
 
     `running` are the experiments that run: a context may be enrolled in one that it does not name.
+    Who wants an answer `explained` needs those that it is not in as well.
     """
     places = [
         place for scope in Scope if scope is not Scope.EXPERIMENT for place in context.places(scope)
     ]
-    experiments = {*running, *TakingPart(running, context).ids}
+    experiments = {*(running if explained else ()), *TakingPart(running, context).ids}
     places += [Place(Scope.EXPERIMENT, experiment) for experiment in sorted(experiments)]
     return tuple(dict.fromkeys(map(place_part, places)))

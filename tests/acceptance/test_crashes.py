@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
 
-LIVES, ROUNDS = 4, 5
+LIVES, ROUNDS = 3, 5
 CALM = 0.5
 _BACK_SECONDS = 60.0
 

@@ -76,12 +76,13 @@ def test_every_position_is_answered_as_a_replay_answers_it(
         for position in chance.sample(range(head + 1), head // 2):
             context = chance.choice(CONTEXTS).context()
             folded = asked._ledger.live_at(position)
-            live = asked.prefixes.at(position, context)
-            answers = [
-                orjson.dumps(resolve(each, context, folded.recorded_at, explain=True).to_json())
-                for each in (folded, live)
-            ]
-            assert answers[0] == answers[1]
+            for explain in (False, True):
+                live = asked.prefixes.at(position, context, explained=explain)
+                answers = [
+                    resolve(each, context, folded.recorded_at, explain=explain).to_json()
+                    for each in (folded, live)
+                ]
+                assert orjson.dumps(answers[0]) == orjson.dumps(answers[1])
             assert things(asked.prefixes.whole(position)) == things(folded)
 
 

@@ -693,7 +693,7 @@ class Ledgers(RuleBasedStateMachine):
 
 TestLedgers = pytest.mark.timeout(600)(Ledgers.TestCase)  # hundreds of histories
 TestLedgers.settings = settings(
-    max_examples=300,
+    max_examples=150,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
