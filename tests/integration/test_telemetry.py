@@ -134,20 +134,21 @@ def test_what_is_no_sample_is_passed_over(
     assert caplog.text.count("is no sample") == 4
 
 
+@pytest.mark.timeout(240)
 def test_reading_goes_on_at_a_broker_that_starts_anew(
     url: str, broker: EmbeddedBroker, prefix: str
 ) -> None:
     with reading(url, broker.bootstrap, prefix):
-        eventually(lambda: has_topic(broker.bootstrap, prefix))
+        eventually(lambda: has_topic(broker.bootstrap, prefix), 60)
         with sampling(broker.bootstrap, prefix) as (game, _):
             game.play(range(30))
-            eventually(lambda: len(turns(url)) == 30)
+            eventually(lambda: len(turns(url)) == 30, 60)
         broker.stop()
         broker.start()
-        eventually(lambda: has_topic(broker.bootstrap, prefix))
+        eventually(lambda: has_topic(broker.bootstrap, prefix), 60)
         with sampling(broker.bootstrap, prefix) as (game, _):
             game.play(range(30, 34))
-            eventually(lambda: len(turns(url)) == 34)
+            eventually(lambda: len(turns(url)) == 34, 60)
 
 
 def test_a_topic_that_ends_before_the_reader_stands_is_another_one() -> None:
